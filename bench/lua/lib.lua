@@ -1,0 +1,75 @@
+-- SPDX-License-Identifier: MIT
+-- What every Lua bench shares: the command line, clocks, and the `name value unit` lines.
+-- The clocks come from the C module benchclock (bench/floor/clock.c, built by bench/run), so that a
+-- figure never depends on when the runtime last read its own clock.
+
+local rl = require "ringlet"
+
+local lib = { rl = rl }
+
+local has_clock, clock = pcall(require, "benchclock")
+if not has_clock then
+  clock = { wall = rl.now, cpu = os.clock }
+  io.stderr:write("bench: benchclock is not on LUA_CPATH, using rl.now and os.clock\n")
+end
+
+lib.wall, lib.cpu = clock.wall, clock.cpu
+
+local scale = tonumber(os.getenv "BENCH_SCALE") or 1
+
+--- n times BENCH_SCALE, an integer of at least 1.
+function lib.scaled(n)
+  local value = math.floor(n * scale)
+  return value < 1 and 1 or value
+end
+
+function lib.report(name, value, unit)
+  print(string.format("%s %.4g %s", name, value, unit))
+end
+
+--- A stopwatch of wall and CPU time: per_op(name, n) reports ns, total(name) seconds.
+function lib.start()
+  local wall, cpu = lib.wall(), lib.cpu()
+  return {
+    per_op = function(name, operations)
+      local wall_s, cpu_s = lib.wall() - wall, lib.cpu() - cpu
+      lib.report(name, wall_s * 1e9 / operations, "ns")
+      lib.report(name .. ".cpu", cpu_s * 1e9 / operations, "ns")
+    end,
+    total = function(name)
+      local wall_s, cpu_s = lib.wall() - wall, lib.cpu() - cpu
+      lib.report(name, wall_s, "s")
+      lib.report(name .. ".cpu", cpu_s, "s")
+    end,
+  }
+end
+
+--- Resident bytes of this process after a full collection.
+function lib.resident()
+  collectgarbage()
+  collectgarbage()
+  local file = assert(io.open("/proc/self/statm"))
+  local pages = tonumber(file:read("*l"):match("^%d+ (%d+)"))
+  file:close()
+  return pages * 4096
+end
+
+function lib.check(ok, what)
+  if not ok then error("wrong result: " .. what, 2) end
+end
+
+--- Runs the bench named by the first command-line argument inside rl.run; it gets the others.
+function lib.main(benches)
+  local name = arg[1]
+  local bench = benches[name]
+  if not bench then
+    local names = {}
+    for known in pairs(benches) do names[#names + 1] = known end
+    table.sort(names)
+    io.stderr:write("usage: ", arg[0], " ", table.concat(names, "|"), "\n")
+    os.exit(2)
+  end
+  rl.run(bench, nil, (table.unpack or unpack)(arg, 2)) -- luacheck: ignore 113
+end
+
+return lib

@@ -1,0 +1,3 @@
+module ringletpeers
+
+go 1.23

@@ -1,0 +1,73 @@
+-- SPDX-License-Identifier: MIT
+rockspec_format = "3.0"
+package = "ringlet"
+version = "scm-1"
+
+source = {
+  url = "git+https://example.org/ringlet/ringlet.git",
+}
+
+description = {
+  summary = "Go-like tasks and channels on io_uring for LuaJIT and Lua 5.4",
+  detailed = [[
+ringlet gives Lua what Go has: cheap tasks, channels and select, timeouts and cancellation, and TCP
+on io_uring, in a stock luajit or lua5.4. Linux 6.1 or newer.]],
+  license = "MIT",
+  labels = { "concurrency", "coroutine", "io_uring", "networking", "async" },
+}
+
+supported_platforms = { "linux" }
+
+-- LuaJIT counts as 5.1. PUC Lua 5.1 cannot yield across pcall: `require "ringlet"` refuses it.
+dependencies = {
+  "lua >= 5.1",
+}
+
+external_dependencies = {
+  LIBURING = { header = "liburing.h", library = "uring" },
+}
+
+build = {
+  type = "builtin",
+  modules = {
+    ["ringlet.test"] = "lua/ringlet/test.lua",
+    ["ringlet.core"] = {
+      sources = {
+        "src/base/check.c",
+        "src/base/err.c",
+        "src/base/slab.c",
+        "src/base/wheel.c",
+        "src/os/bufring.c",
+        "src/os/os.c",
+        "src/os/probe.c",
+        "src/os/ring.c",
+        "src/os/sim.c",
+        "src/os/sim_fault.c",
+        "src/os/sim_net.c",
+        "src/os/sim_op.c",
+        "src/os/sock.c",
+        "src/os/sqe.c",
+        "src/os/thread.c",
+        "src/os/uring.c",
+        "src/rt/bytes.c",
+        "src/rt/chunk.c",
+        "src/rt/net.c",
+        "src/rt/out.c",
+        "src/rt/shard.c",
+        "src/rt/stream.c",
+        "src/rt/task.c",
+        "src/rt/wait.c",
+        "src/rt/watch.c",
+      },
+      incdirs = { "src", "$(LIBURING_INCDIR)" },
+      libdirs = { "$(LIBURING_LIBDIR)" },
+      libraries = { "uring", "pthread" },
+    },
+  },
+}
+
+-- The tests of the source tree, under the VM that `luarocks --lua-version` names.
+test = {
+  type = "command",
+  script = "tools/luarocks_test.lua",
+}

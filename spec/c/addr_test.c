@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* addr_test: addresses as text and back. */
+#include "check.h"
+
+#include "rt/addr.h"
+
+#include <errno.h>
+
+static int split(const char *text, const char *host, int port)
+{
+	char got[RL_ADDR_HOST_MAX] = "";
+	uint16_t got_port = 0;
+	int err = rl_addr_split(text, strlen(text), got, &got_port);
+	if (err < 0)
+		return err;
+	return strcmp(got, host) == 0 && got_port == port ? 0 : 1;
+}
+
+TEST(host_and_port_are_told_apart)
+{
+	CHECK_EQ(split("127.0.0.1:80", "127.0.0.1", 80), 0);
+	CHECK_EQ(split("[::1]:65535", "::1", 65535), 0);
+	CHECK_EQ(split("[fe80::1%eth0]:1", "fe80::1%eth0", 1), 0);
+	CHECK_EQ(split("localhost:0", "localhost", 0), 0);
+	CHECK_EQ(split(":8080", "", 8080), 0);
+}
+
+TEST(what_is_no_address_is_refused)
+{
+	const char *const bad[] = {
+		"", ":", "80", "host", "host:", "host:65536", "host:123456", "host:-1", "host:8o", "::1:80",
+		"[::1]", "[::1]80", "[]:80", "[::1:80", "ho st:80", "ho\nst:80", "a/b:80", "host:80 ",
+	};
+	for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+		int err = split(bad[i], "", 0);
+		if (err != -EINVAL)
+			printf("    %s\n", bad[i]);
+		CHECK_EQ(err, -EINVAL);
+	}
+	char host[RL_ADDR_HOST_MAX];
+	uint16_t port;
+	CHECK_EQ(rl_addr_split("a\0b:80", 6, host, &port), -EINVAL);
+	char longest[300];
+	memset(longest, 'a', sizeof longest);
+	memcpy(longest + sizeof longest - 3, ":80", 3);
+	CHECK_EQ(rl_addr_split(longest, sizeof longest, host, &port), -EINVAL);
+}
+
+static int format(const char *host, int port, const char *want)
+{
+	char text[RL_ADDR_TEXT_MAX];
+	struct rl_addr a;
+	if (rl_addr_parse(&a, host, (uint16_t)port) < 0)
+		return -1;
+	int len = rl_addr_format(&a, text);
+	return len == (int)strlen(text) && strcmp(text, want) == 0 ? 0 : 1;
+}
+
+TEST(addresses_are_written_as_they_are_read)
+{
+	CHECK_EQ(format("127.0.0.1", 80, "127.0.0.1:80"), 0);
+	CHECK_EQ(format("::1", 80, "[::1]:80"), 0);
+	CHECK_EQ(format("::ffff:10.0.0.1", 80, "10.0.0.1:80"), 0);
+	CHECK_EQ(format("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", 65535,
+		"[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535"), 0);
+	CHECK_EQ(format("localhost", 80, ""), -1);
+	CHECK_EQ(format("1.2.3", 80, ""), -1);
+}
+
+TEST(only_internet_addresses_are_loaded)
+{
+	struct rl_addr a, b;
+	struct sockaddr sa = {.sa_family = AF_UNIX};
+	rl_addr_parse(&a, "::1", 7);
+	CHECK_EQ(rl_addr_load(&b, &a.sa, a.len), 0);
+	CHECK_EQ(memcmp(&a, &b, sizeof a), 0);
+	CHECK_EQ(rl_addr_load(&b, &a.sa, a.len - 1), -EAFNOSUPPORT);
+	CHECK_EQ(rl_addr_load(&b, &sa, sizeof sa), -EAFNOSUPPORT);
+}
+
+TEST(families_take_turns_and_keep_their_order)
+{
+	const char *const in[] = {"::1", "::2", "::3", "1.0.0.1", "1.0.0.2", "::4"};
+	const char *const out[] = {"::1", "1.0.0.1", "::2", "1.0.0.2", "::3", "::4"};
+	struct rl_addr list[6], want;
+	for (int i = 0; i < 6; i++)
+		rl_addr_parse(&list[i], in[i], 1);
+	rl_addr_interleave(list, 6);
+	for (int i = 0; i < 6; i++) {
+		rl_addr_parse(&want, out[i], 1);
+		CHECK_EQ(memcmp(&list[i], &want, sizeof want), 0);
+	}
+	rl_addr_interleave(list, 0);
+	rl_addr_interleave(list, 1);
+}
+
+int main(void)
+{
+	RUN(host_and_port_are_told_apart);
+	RUN(what_is_no_address_is_refused);
+	RUN(addresses_are_written_as_they_are_read);
+	RUN(only_internet_addresses_are_loaded);
+	RUN(families_take_turns_and_keep_their_order);
+	return FINISH();
+}

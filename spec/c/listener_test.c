@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* listener_test: accepting, its limit, and the end. */
+#include "world.h"
+
+static const char *const backends[] = {"sim", "uring"};
+
+/* `n` connections from clients that do nothing. */
+static void clients(struct world *w, const struct rl_addr *addr, struct rl_dial **d, int n)
+{
+	for (int i = 0; i < n; i++)
+		CHECK_EQ(rl_dial_open(w->net, addr, 1, &d[i]), 0);
+	for (int i = 0; i < n; i++)
+		WORLD_UNTIL(w, d[i]->over);
+}
+
+static void close_clients(struct rl_dial **d, int n)
+{
+	for (int i = 0; i < n; i++)
+		rl_dial_disown(d[i]);
+}
+
+static int accept_all(struct world *w, struct rl_listener *l, int most)
+{
+	int n = 0;
+	for (int i = 0; i < 3000 && n < most; i++) {
+		int fd = rl_listener_accept(l);
+		if (fd >= 0) {
+			w->shard.os->ops->close_now(w->shard.os, fd);
+			n++;
+		} else {
+			CHECK_EQ(fd, -EAGAIN);
+			world_step(w, 1);
+		}
+	}
+	return n;
+}
+
+static void limits(const char *backend)
+{
+	struct world w;
+	struct rl_listener *l;
+	struct rl_listener_config config = {.backlog = 64};
+	struct rl_dial *d[40];
+	struct rl_addr addr;
+	if (!world_open(&w, backend, 3, NULL))
+		return;
+	rl_addr_parse(&addr, "127.0.0.1", 0);
+	CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l), 0);
+	CHECK_EQ(rl_listener_addr(l, &addr), 0);
+	CHECK_EQ(rl_listener_accept(l), -EAGAIN);
+	clients(&w, &addr, d, 10);
+	rl_listener_pause(l, true);
+	for (int i = 0; i < 10; i++)
+		world_step(&w, 1);
+	CHECK(!l->op.in_flight);
+	unsigned waiting = l->len;
+	clients(&w, &addr, d + 10, 30);
+	CHECK_EQ(l->len, waiting);
+	CHECK_EQ(accept_all(&w, l, (int)waiting), waiting);
+	CHECK_EQ(rl_listener_accept(l), -EAGAIN);
+	rl_listener_pause(l, false);
+	CHECK_EQ(accept_all(&w, l, 40), 40 - waiting);
+	close_clients(d, 40);
+	CHECK_EQ(l->accepted, 40);
+	rl_listener_close(l);
+	CHECK_EQ(rl_listener_accept(l), -RL_ECLOSED);
+	rl_listener_disown(l);
+	world_settle(&w);
+	world_close(&w);
+}
+
+TEST(a_paused_listener_drops_nobody)
+{
+	for (int i = 0; i < 2; i++)
+		limits(backends[i]);
+}
+
+TEST(a_used_address_is_refused)
+{
+	for (int i = 0; i < 2; i++) {
+		struct world w;
+		struct rl_listener *l, *l2 = NULL;
+		struct rl_listener_config config = {0};
+		struct rl_addr addr;
+		if (!world_open(&w, backends[i], 1, NULL))
+			continue;
+		rl_addr_parse(&addr, "127.0.0.1", 0);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l), 0);
+		CHECK_EQ(rl_listener_addr(l, &addr), 0);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l2), -EADDRINUSE);
+		CHECK(l2 == NULL);
+		CHECK_EQ(rl_listener_accept(l), -EAGAIN);
+		world_step(&w, 1);
+		rl_listener_close(l);
+		WORLD_UNTIL(&w, l->dead);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l2), 0);
+		rl_listener_disown(l);
+		rl_listener_disown(l2);
+		world_settle(&w);
+		world_close(&w);
+	}
+}
+
+TEST(accepting_goes_on_after_faults)
+{
+	for (uint64_t seed = 1; seed <= 100 && !check_bad; seed++) {
+		struct world w;
+		struct rl_listener *l;
+		struct rl_listener_config config = {.backlog = 64};
+		struct rl_dial *d[20];
+		struct rl_addr addr;
+		CHECK(world_open(&w, "sim", seed, "multishot_end=0.3,cancel_race=0.5,delay=0.1"));
+		rl_addr_parse(&addr, "127.0.0.1", 0);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l), 0);
+		CHECK_EQ(rl_listener_addr(l, &addr), 0);
+		clients(&w, &addr, d, 20);
+		CHECK_EQ(accept_all(&w, l, 20), 20);
+		close_clients(d, 20);
+		if (seed % 2)
+			rl_listener_disown(l);
+		world_close(&w);
+	}
+}
+
+TEST(a_shortage_is_waited_out)
+{
+	uint64_t shortages = 0;
+	for (uint64_t seed = 1; seed <= 20 && !check_bad; seed++) {
+		struct world w;
+		struct rl_listener *l;
+		struct rl_listener_config config = {.backlog = 64};
+		struct rl_dial *d;
+		struct rl_addr addr;
+		CHECK(world_open(&w, "sim", seed, "enomem=0.3"));
+		rl_addr_parse(&addr, "127.0.0.1", 0);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l), 0);
+		CHECK_EQ(rl_listener_addr(l, &addr), 0);
+		CHECK_EQ(rl_dial_open(w.net, &addr, 1, &d), 0);
+		WORLD_UNTIL(&w, d->over);
+		if (d->fd >= 0)
+			for (int i = 0; i < 2000 && rl_listener_accept(l) == -EAGAIN; i++)
+				world_step(&w, 1);
+		CHECK(d->fd < 0 || l->accepted == 1);
+		shortages += l->shortages;
+		rl_dial_disown(d);
+		rl_listener_disown(l);
+		world_close(&w);
+	}
+	CHECK(shortages > 0);
+}
+
+int main(void)
+{
+	RUN(a_paused_listener_drops_nobody);
+	RUN(a_used_address_is_refused);
+	RUN(accepting_goes_on_after_faults);
+	RUN(a_shortage_is_waited_out);
+	return FINISH();
+}

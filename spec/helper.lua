@@ -1,0 +1,165 @@
+-- SPDX-License-Identifier: MIT
+-- What the specs share, and busted's --helper. `require "spec.helper"` gives the table.
+--
+-- RINGLET_GC_TORTURE=1 collects all the time. Without LUA_PATH, the tree itself is put on the path.
+
+local H = {}
+
+local function on_path(where, what)
+  return where:find(what, 1, true) ~= nil
+end
+
+local function set_paths()
+  if pcall(require, "ringlet") then
+    return
+  end
+  local vm = rawget(_G, "jit") and "luajit" or "lua5.4"
+  for _, p in ipairs{"./lua/?/init.lua", "./lua/?.lua"} do
+    if not on_path(package.path, p) then
+      package.path = p .. ";" .. package.path
+    end
+  end
+  package.cpath = ("./build/%s/?.so;"):format(vm) .. package.cpath
+end
+
+set_paths()
+
+if os.getenv("RINGLET_GC_TORTURE") == "1" then
+  collectgarbage("setpause", 0)
+  collectgarbage("setstepmul", 10000)
+  H.torture = true
+end
+
+-- busted forgets what a spec file required; what its helper required stays.
+local rl = require "ringlet"
+local t = require "ringlet.test"
+
+H.jit = rawget(_G, "jit") ~= nil
+
+H.BACKENDS = {"sim", "uring"}
+
+-- The backends that work here, and why not for those that do not.
+H.missing = {}
+for _, name in ipairs(H.BACKENDS) do
+  local ok, err = pcall(rl.run, function() end, {backend = name})
+  if not ok then
+    H.missing[name] = tostring(err)
+  end
+end
+
+-- A describe block on one backend. `fn` gets an `it` whose tests run in a task of that backend.
+function H.on(backend, name, fn)
+  local busted = require "busted"
+  busted.describe(("%s (%s)"):format(name, backend), function()
+    fn(function(what, test, opts)
+      if H.missing[backend] then
+        busted.pending(what .. ": " .. H.missing[backend])
+        return
+      end
+      local all = {backend = backend}
+      for k, v in pairs(opts or {}) do all[k] = v end
+      t.it(what, test, all)
+    end, backend)
+  end)
+end
+
+-- The same block under virtual time and on the real kernel.
+function H.both(name, fn)
+  for _, backend in ipairs(H.BACKENDS) do
+    H.on(backend, name, fn)
+  end
+end
+
+function H.sim(name, fn)
+  H.on("sim", name, fn)
+end
+
+-- Under GC torture, fewer rounds: n, or a hundredth of it but not below `least`.
+function H.rounds(n, least)
+  return H.torture and math.max(least or 100, math.floor(n / 100)) or n
+end
+
+function H.collect()
+  for _ = 1, 3 do
+    collectgarbage()
+  end
+end
+
+function H.kilobytes()
+  H.collect()
+  return collectgarbage("count")
+end
+
+-- What a call gave, with its number of values.
+function H.pack(...)
+  return {n = select("#", ...), ...}
+end
+
+-- The message of the error `fn(...)` raises; fails when it raises none.
+function H.raises(fn, ...)
+  local ok, err = pcall(fn, ...)
+  if ok then
+    error("nothing was raised", 2)
+  end
+  return err
+end
+
+-- Fails unless `fn(...)` raises an error whose text contains `text`.
+function H.raises_text(text, fn, ...)
+  local ok, err = pcall(fn, ...)
+  if ok then
+    error("nothing was raised", 2)
+  end
+  if not tostring(err):find(text, 1, true) then
+    error(("raised %q, which has no %q"):format(tostring(err), text), 2)
+  end
+  return err
+end
+
+-- Run `fn` in a daemon-free run of its own, outside any test wrapper.
+function H.run(fn, opts)
+  local all = {backend = "sim", seed = 1}
+  for k, v in pairs(opts or {}) do all[k] = v end
+  return rl.run(fn, all)
+end
+
+local function interpreter()
+  local i = 0
+  while arg[i - 1] do
+    i = i - 1
+  end
+  return arg[i]
+end
+
+local function quote(s)
+  return "'" .. s:gsub("'", "'\\''") .. "'"
+end
+
+-- Run `source` as a script of the interpreter that runs the specs, at most 20 s. Returns what it
+-- wrote to both streams and its exit code (128 + n: killed by signal n, as shells have it).
+function H.script(source, env)
+  local name = os.tmpname()
+  local f = assert(io.open(name, "w"))
+  f:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath))
+  f:write('local rl = require "ringlet"\n', source)
+  f:close()
+  local command = ("%s timeout -s KILL 20 %s %s 2>&1; echo; echo code=$?"):format(
+    env or "", quote(interpreter()), quote(name))
+  command = command:gsub("echo; echo code=%$%?", "c=$?; echo; echo code=$c")
+  local p = assert(io.popen(command))
+  local out = p:read("*a")
+  p:close()
+  os.remove(name)
+  local text, code = out:match("^(.*)\ncode=(%d+)\n$")
+  return text, tonumber(code)
+end
+
+-- Lua source: a function that sends this very process a signal.
+H.KILL = [[
+local function kill(sig)
+  local p = io.popen("kill -" .. sig .. " $PPID")
+  p:close()
+end
+]]
+
+return H

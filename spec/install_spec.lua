@@ -1,0 +1,102 @@
+-- SPDX-License-Identifier: MIT
+-- The installed library works from outside of the tree, whichever way it was installed, and refuses
+-- an interpreter it cannot run in with one clear error.
+
+local is_jit = rawget(_G, "jit") ~= nil
+local abi = is_jit and "luajit" or "lua5.4"
+local version = is_jit and "5.1" or "5.4"
+
+-- Runs a command in a clean environment. Returns its output and whether it ended with 0.
+local function run(command)
+  local pipe = assert(io.popen("{ env -i PATH=\"$PATH\" HOME=/nonexistent " .. command ..
+    "; } 2>&1; echo status=$?"))
+  local text = pipe:read "*a"
+  pipe:close()
+  local output, status = text:match "^(.*)status=(%d+)\n$"
+  return output, status == "0"
+end
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function has(command)
+  return (run("sh -c " .. quote("command -v " .. command))) ~= ""
+end
+
+local function interpreter()
+  local i = 0
+  while arg[i - 1] do i = i - 1 end
+  return arg[i]
+end
+
+local PROGRAM = [[
+local rl = require "ringlet"
+require "ringlet.net"
+local sum = rl.run(function()
+  local ch = rl.chan()
+  rl.go(function() for i = 1, 10 do ch:send(i) end ch:close() end)
+  local total = 0
+  for v in ch:iter() do total = total + v end
+  return total
+end, {backend = "sim"})
+local where = package.searchpath("ringlet.core", package.cpath)
+print(sum, where)]]
+
+describe("the installed library", function()
+  local tmp, tree
+
+  setup(function()
+    tmp = assert(io.popen "mktemp -d":read "*l")
+    tree = assert(io.popen "pwd":read "*l")
+  end)
+
+  teardown(function()
+    os.execute("rm -rf " .. quote(tmp))
+  end)
+
+  -- The program, run in / with nothing on the path but what was installed under `prefix`.
+  local function try(prefix)
+    local share = ("%s/share/lua/%s"):format(prefix, version)
+    return run(("sh -c %s"):format(quote(("cd / && LUA_PATH=%s LUA_CPATH=%s %s -e %s"):format(
+      quote(share .. "/?.lua;" .. share .. "/?/init.lua"),
+      quote(("%s/lib/lua/%s/?.so"):format(prefix, version)), interpreter(), quote(PROGRAM)))))
+  end
+
+  local function works(prefix)
+    local output, ok = try(prefix)
+    assert.is_true(ok, output)
+    assert.equal("55\t" .. prefix .. "/lib/lua/" .. version .. "/ringlet/core.so\n", output)
+  end
+
+  it("works when installed by make", function()
+    local output, ok = run(("make -C %s install ABIS=%s PREFIX=%s/made"):format(quote(tree), abi,
+      quote(tmp)))
+    assert.is_true(ok, output)
+    works(tmp .. "/made")
+  end)
+
+  it("works when installed by luarocks", function()
+    if not has "luarocks" then return pending "luarocks is not installed" end
+    if is_jit and not has "lua5.1" then return pending "luarocks for 5.1 needs lua5.1" end
+    -- `luarocks make` leaves objects beside the sources: it gets a copy.
+    local copy = tmp .. "/copy"
+    os.execute(("mkdir %s && cp -r %s/src %s/lua %s/rockspec %s"):format(
+      quote(copy), quote(tree), quote(tree), quote(tree), quote(copy)))
+    local output, ok = run(("sh -c %s"):format(quote(("cd %s && luarocks --lua-version=%s make " ..
+      "rockspec/ringlet-scm-1.rockspec --tree %s/rock"):format(copy, version, tmp))))
+    assert.is_true(ok, output)
+    works(tmp .. "/rock")
+  end)
+
+  it("is refused by PUC Lua 5.1 with one clear error", function()
+    if not has "lua5.1" then return pending "lua5.1 is not installed" end
+    local output, ok = run(("LUA_PATH=%s LUA_CPATH=%s lua5.1 -e %s"):format(
+      quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"),
+      quote(tree .. "/build/luajit/?.so"), quote [[print(select(2, pcall(require, "ringlet")))]]))
+    assert.is_true(ok, output)
+    assert.truthy(output:find("ringlet needs LuaJIT 2.1 or Lua 5.4", 1, true), output)
+    assert.truthy(output:find("Lua 5.1", 1, true), output)
+    assert.is_nil(output:find("undefined symbol", 1, true), output)
+  end)
+end)

@@ -1,0 +1,277 @@
+-- SPDX-License-Identifier: MIT
+local rl = require "ringlet"
+local H = require "spec.helper"
+
+if H.missing.uring then
+  describe("preemption", function()
+    pending("is skipped: " .. H.missing.uring)
+  end)
+  return
+end
+
+-- Interpreted code sees hooks on both VMs.
+local function interpreted(fn)
+  if H.jit then
+    require("jit").off(fn, true)
+  end
+  return fn
+end
+
+-- Computes for about `seconds`, never parks. Returns when `stop()` says so.
+local spin = interpreted(function(seconds, stop)
+  local t0, n = os.clock(), 0
+  while os.clock() - t0 < seconds do
+    for _ = 1, 1000 do
+      n = n + 1
+    end
+    if stop and stop() then
+      break
+    end
+  end
+  return n
+end)
+
+local function run(fn, opts)
+  local all = {backend = "uring"}
+  for k, v in pairs(opts or {}) do all[k] = v end
+  return rl.run(fn, all)
+end
+
+describe("preemption", function()
+  it("lets others run beside a task that computes", function()
+    local ticks = run(function()
+      local n, stop = 0, false
+      rl.go(function()
+        while not stop do
+          rl.sleep(0.001)
+          n = n + 1
+        end
+      end)
+      rl.yield()
+      spin(0.3)
+      stop = true
+      return n
+    end)
+    assert.is_true(ticks >= 5, "ticks: " .. ticks)
+  end)
+
+  it("is counted", function()
+    local before = rl.stats().preemptions
+    run(function()
+      rl.go(rl.yield)
+      spin(0.2)
+    end)
+    assert.is_true(rl.stats().preemptions > before)
+  end)
+
+  it("does not happen with preempt = false", function()
+    local ran = run(function()
+      local other = false
+      rl.go(function() other = true end)
+      spin(0.1)
+      return other
+    end, {preempt = false})
+    assert.is_false(ran)
+  end)
+
+  it("does not happen on sim", function()
+    local ran = H.run(function()
+      local other = false
+      rl.go(function() other = true end)
+      spin(0.1)
+      return other
+    end)
+    assert.is_false(ran)
+  end)
+
+  it("does not happen below 10 ms", function()
+    local ran = run(function()
+      local other = false
+      rl.go(function() other = true end)
+      spin(0.001)
+      return other
+    end)
+    assert.is_false(ran)
+  end)
+
+  it("keeps all values of the computation", function()
+    local sum = interpreted(function()
+      local a, b, c, t = 1, 2.5, "x", {}
+      for i = 1, 3000000 do
+        a = a + i % 7
+        if i % 100000 == 0 then
+          t[#t + 1] = c .. i
+        end
+        b = b + 0.5
+      end
+      return a, b, #t, t[30]
+    end)
+    local expected = {sum()}
+    local got = run(function()
+      local stop = false
+      rl.go(function()
+        while not stop do
+          rl.yield()
+        end
+      end)
+      local tasks = {}
+      for i = 1, 3 do
+        tasks[i] = rl.go(sum)
+      end
+      local out = {}
+      for i = 1, 3 do
+        local _, a, b, c, d = tasks[i]:join()
+        out[i] = {a, b, c, d}
+      end
+      stop = true
+      return out
+    end)
+    for i = 1, 3 do
+      assert.same(expected, got[i])
+    end
+  end)
+
+  it("is no cancel point", function()
+    local finished = run(function()
+      local done = false
+      local task = rl.go(function()
+        spin(0.1)
+        done = true
+        rl.sleep(1000)
+      end)
+      rl.go(function() task:cancel() end)
+      assert.is_false((task:join()))
+      return done
+    end)
+    assert.is_true(finished)
+  end)
+
+  it("leaves a coroutine inside a task alone", function()
+    local ran, v = run(function()
+      local other = false
+      rl.go(function() other = true end)
+      local inner = coroutine.wrap(function()
+        spin(0.1)
+        coroutine.yield("mine")
+      end)
+      local got = inner()
+      return other, got
+    end)
+    assert.is_false(ran)
+    assert.equal("mine", v)
+  end)
+
+  it("stays out of places that cannot yield", function()
+    run(function()
+      rl.go(rl.yield)
+      local list = {}
+      for i = 1, 50 do
+        list[i] = (i * 37) % 50
+      end
+      table.sort(list, interpreted(function(a, b)
+        spin(0.0005)
+        return a < b
+      end))
+      for i = 1, 50 do
+        assert.equal(i - 1, list[i])
+      end
+      local s = ("abc"):gsub(".", interpreted(function(c) spin(0.03) return c .. c end))
+      assert.equal("aabbcc", s)
+    end)
+  end)
+
+  it("leaves a user's own hook alone", function()
+    local hits = 0
+    local hook = interpreted(function() hits = hits + 1 end)
+    run(function()
+      rl.go(rl.yield)
+      debug.sethook(hook, "", 1000)
+      spin(0.1)
+      local now, mask, count = debug.gethook()
+      debug.sethook()
+      assert.equal(hook, now)
+      assert.same({"", 1000}, {mask, count})
+    end)
+    assert.is_true(hits > 10, "hits: " .. hits)
+  end)
+
+  it("leaves no hook behind", function()
+    run(function()
+      rl.go(rl.yield)
+      spin(0.1)
+    end)
+    assert.is_nil((debug.gethook()))
+  end)
+
+  it("leaves the disposition of SIGURG as it was", function()
+    local status = io.open("/proc/self/status"):read("*a"):match("SigCgt:%s*(%x+)")
+    run(function() spin(0.03) end)
+    assert.equal(status, io.open("/proc/self/status"):read("*a"):match("SigCgt:%s*(%x+)"))
+  end)
+
+  it("keeps a ticker near its time beside an endless loop", function()
+    local late = run(function()
+      local worst, stop = 0, false
+      local hog = rl.go(interpreted(function()
+        while not stop do end
+      end))
+      for _ = 1, 20 do
+        local t0 = rl.now()
+        rl.sleep(0.001)
+        worst = math.max(worst, rl.now() - t0 - 0.001)
+      end
+      stop = true
+      hog:join()
+      return worst
+    end)
+    assert.is_true(late < 0.25, "late by " .. late)
+  end)
+
+  it("of 4 tasks that compute gives each its share", function()
+    local counts = run(function()
+      local n, stop = {0, 0, 0, 0}, false
+      for i = 1, 4 do
+        rl.go(interpreted(function()
+          while not stop do
+            n[i] = n[i] + 1
+          end
+        end))
+      end
+      rl.sleep(0.3)
+      stop = true
+      return n
+    end)
+    local least, most = math.min(counts[1], counts[2], counts[3], counts[4]),
+      math.max(counts[1], counts[2], counts[3], counts[4])
+    assert.is_true(least > 0)
+    assert.is_true(most / least < 20, table.concat(counts, " "))
+  end)
+
+  it("stops watching when tasks idle: no wake-ups", function()
+    run(function()
+      spin(0.02)
+      rl.sleep(0.01)
+      local before = rl.stats().turns
+      rl.sleep(0.1)
+      assert.is_true(rl.stats().turns - before <= 10)
+    end)
+  end)
+
+  if H.jit then
+    it("reports a compiled loop that overruns, once", function()
+      local before = rl.stats().overruns
+      run(function()
+        rl.go(rl.yield)
+        local n, t0 = 0, os.clock()
+        while os.clock() - t0 < 0.2 do
+          for _ = 1, 1000000 do
+            n = n + 1
+          end
+        end
+        return n
+      end)
+      local after = rl.stats().overruns
+      assert.equal(1, after - before)
+    end)
+  end
+end)

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lnet: what the binding files of the network share: the classes and their checked ways back.
+ *
+ * Functions are closures over two values: the shard, as everywhere, and a `struct rl_lnet`. Most are
+ * called by thin wrappers in lua/ringlet/net.lua, so misuse is blamed on the caller's caller.
+ */
+#ifndef RL_LUA_LNET_H
+#define RL_LUA_LNET_H
+
+#include "lua/lshard.h"
+#include "rt/listener.h"
+#include "rt/net.h"
+#include "rt/stream.h"
+
+struct rl_lnet {
+	struct rl_lua *shard;
+	/* Metatables, as lua_topointer shows them; the registry holds them. */
+	const void *conn_class, *listener_class, *dial_class, *resolve_class, *watch_class;
+	char *scratch;           /* to join pieces in */
+	size_t scratch_size;
+};
+
+static inline struct rl_lnet *rl_lnet_of(lua_State *L)
+{
+	return lua_touserdata(L, lua_upvalueindex(2));
+}
+
+/* Raise a message at the position of the wrapper's caller. */
+int rl_lnet_raise(lua_State *L, const char *message);
+
+/* Register functions with both upvalues in the table on top. */
+void rl_lnet_register(lua_State *L, struct rl_lnet *n, const luaL_Reg *regs);
+
+/* The handle (a pointer variable) of a class at `arg`; raises "<what> expected". */
+void **rl_lnet_handle(lua_State *L, const void *class, int arg, const char *what);
+
+/* The shard's net; raises outside run or without memory. */
+struct rl_net *rl_lnet_net(lua_State *L, struct rl_lnet *n);
+
+/* A closed connection handle on top of the stack; and put a stream around a descriptor into it:
+ * 0, or -ENOMEM, in which case the descriptor is closed. */
+struct rl_stream **rl_lnet_new_conn(lua_State *L);
+int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd);
+
+/* Absolute deadline, a number of ns from rl_net_until, at `arg`; nil: never. */
+int64_t rl_lnet_due(lua_State *L, int arg);
+
+/* lconn.c: adds its functions to the core table on top. */
+void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lshard: what the binding files share: the shard behind a lua_State, argument checks, and the one
+ * way in which a C function parks.
+ *
+ * Every C function of the library is a closure whose first upvalue is the `struct rl_lua` (a light
+ * userdata). A function that parks checks everything first, then ends in `return rl_lua_park(...)`
+ * with no C after it. It yields all its arguments, so they stay on the coroutine's stack, which is
+ * what anchors the object waited for; when the task is resumed the call returns what ended the wait:
+ * the values a waker handed over, `true` (woken without values), or `nil, code` (a negative number:
+ * timed out, cancelled, an I/O error). A thin Lua wrapper turns that into values or a raise, so the
+ * same code serves both VMs (LuaJIT runs no C after a resume).
+ */
+#ifndef RL_LUA_LSHARD_H
+#define RL_LUA_LSHARD_H
+
+#include "lua/compat.h"
+#include "rt/shard.h"
+#include "rt/wait.h"
+
+struct rl_lua {
+	struct rl_shard shard;
+	lua_State *main;         /* the state `run` was called in, while it runs */
+	int credit_ref;          /* registry: {credit}, see lua/ringlet/turn.lua */
+	bool credit_on;
+	bool looping;
+	bool forked;
+	int pins;                /* > 0: below the running code is C that cannot be yielded across */
+	uint64_t turn_start_ns;
+	unsigned handles;        /* open I/O objects, for the leak check */
+	volatile sig_atomic_t brk;
+};
+
+/* The shard of the running function. */
+static inline struct rl_lua *rl_lua_of(lua_State *L)
+{
+	return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* Seconds (float, nil = never) at `arg` as an absolute deadline: -1 never, 0 do not wait.
+ * Raises on anything else, NaN and negative numbers included. */
+int64_t rl_lua_deadline(lua_State *L, struct rl_lua *h, int arg);
+
+/* Raises "not inside a task" or "cannot park here ..." unless the running code can park. Returns the
+ * running task. Call it before anything is linked or submitted. */
+struct rl_task *rl_lua_check_park(lua_State *L, struct rl_lua *h);
+
+/* As above, and true when the task is cancelled: the caller then returns `rl_lua_cancelled(L, h)`. */
+bool rl_lua_is_cancelled(struct rl_lua *h);
+int rl_lua_cancelled(lua_State *L, struct rl_lua *h);
+
+/* Park the running task on `q` (which must be anchored by an argument of the calling function) and
+ * yield. Does the checks itself; deadline 0 returns nil, -ETIMEDOUT at once. */
+int rl_lua_park(lua_State *L, struct rl_lua *h, struct rl_waitq *q, unsigned reason,
+	int64_t deadline_ns);
+
+/* Return nil, code. */
+int rl_lua_fail(lua_State *L, int code);
+
+/* Raise unless run is active (the seam is open). */
+void rl_lua_check_run(lua_State *L, struct rl_lua *h);
+
+/* Register `regs` (NULL-terminated) in the table on top, each with the shard as its upvalue. */
+void rl_lua_register(lua_State *L, struct rl_lua *h, const luaL_Reg *regs);
+
+/* A userdata of `size` bytes, zeroed, with the metatable `name`; and the checked way back. */
+void *rl_lua_new(lua_State *L, size_t size, const char *name);
+/* A metatable `name` in the registry with __index = itself, left on top. */
+void rl_lua_class(lua_State *L, struct rl_lua *h, const char *name, const luaL_Reg *methods);
+
+/* Each binding file's opener: adds its functions to the core table on top of the stack. */
+void rl_lua_open_task(lua_State *L, struct rl_lua *h);
+void rl_lua_open_wait(lua_State *L, struct rl_lua *h);
+void rl_lua_open_alarm(lua_State *L, struct rl_lua *h);
+void rl_lua_open_net(lua_State *L, struct rl_lua *h);
+void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);
+
+#endif

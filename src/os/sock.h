@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sock: the calls of the seam that never block - sockets, clocks - for every backend that talks to
+ * the real kernel. The `os` argument is not used; the shapes are those of rl_os_ops.
+ */
+#ifndef RL_OS_SOCK_H
+#define RL_OS_SOCK_H
+
+#include "os/os.h"
+
+int64_t rl_sock_now(struct rl_os *os);
+int64_t rl_sock_time(struct rl_os *os);
+int rl_sock_socket(struct rl_os *os, int family, int type);
+int rl_sock_bind(struct rl_os *os, int fd, const struct sockaddr *addr, socklen_t len);
+int rl_sock_listen(struct rl_os *os, int fd, int backlog);
+int rl_sock_setsockopt(struct rl_os *os, int fd, int level, int name, const void *v, socklen_t n);
+int rl_sock_getsockopt(struct rl_os *os, int fd, int level, int name, void *v, socklen_t *n);
+int rl_sock_getsockname(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
+int rl_sock_getpeername(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
+void rl_sock_close_now(struct rl_os *os, int fd);
+
+#endif

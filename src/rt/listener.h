@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener: accepting connections. One multishot accept, armed when first needed, feeds a queue of
+ * descriptors; at the limit, or while paused, the accept is cancelled, and what it still delivers
+ * waits in the queue. Owned and freed as streams are.
+ */
+#ifndef RL_RT_LISTENER_H
+#define RL_RT_LISTENER_H
+
+#include "rt/addr.h"
+#include "rt/net.h"
+#include "rt/wait.h"
+
+struct rl_listener_config {
+	int backlog;    /* 0: default */
+	bool reuseport;
+	bool v6only;
+};
+
+struct rl_listener {
+	struct rl_net_item item;
+	struct rl_op op;             /* ACCEPT; at the end of its life CLOSE */
+	struct rl_waitq acceptors;
+	struct rl_net *net;
+	struct rl_listener **handle;
+	struct rl_alarm retry;       /* after a shortage of descriptors or memory */
+	int *queue;                  /* a ring of accepted descriptors */
+	unsigned head, len, size;
+	int err;                     /* why nothing will be accepted any more */
+	int shortage;                /* the last passing error */
+	uint64_t accepted, shortages;
+	bool closed, paused, cancelled, gone, dead, holds;
+};
+
+/* Bind and listen; *out is the caller's by `handle` from then on. 0 or -errno. */
+int rl_listener_open(struct rl_net *net, const struct rl_addr *addr,
+	const struct rl_listener_config *config, struct rl_listener **handle);
+/* Idempotent. Connections are refused once l->dead, which wakes l->acceptors. */
+void rl_listener_close(struct rl_listener *l);
+void rl_listener_disown(struct rl_listener *l); /* close, free when possible */
+
+/* A connected descriptor, or -EAGAIN (park on l->acceptors), -RL_ECLOSED, or an error. */
+int rl_listener_accept(struct rl_listener *l);
+/* Accept no more for now, or again. */
+void rl_listener_pause(struct rl_listener *l, bool paused);
+/* Keep run alive while the listener is open. */
+void rl_listener_hold(struct rl_listener *l);
+int rl_listener_addr(struct rl_listener *l, struct rl_addr *out);
+
+#endif

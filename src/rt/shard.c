@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shard: task records and the run loop.
+ *
+ * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the loop,
+ * after its task ended. `due_ns` is never later than the earliest deadline of either wheel. Time is read
+ * after each kernel entry, each RL_TURNS_PER_CLOCK turns, and whenever a deadline is reckoned.
+ */
+#include "rt/shard.h"
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/slab.h"
+#include "rt/wait.h"
+
+#include <string.h>
+
+#ifndef RL_TASKS_MAX
+#define RL_TASKS_MAX (1u << 24)
+#endif
+#define TASKS_PER_CHUNK 256
+
+int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
+{
+	memset(s, 0, sizeof *s);
+	rl_list_init(&s->runq);
+	rl_list_init(&s->dirty);
+	s->vm = *vm;
+	s->due_ns = -1;
+	s->tasks = rl_slab_new(sizeof(struct rl_task), TASKS_PER_CHUNK, RL_TASKS_MAX);
+	return s->tasks ? 0 : -ENOMEM;
+}
+
+void rl_shard_term(struct rl_shard *s)
+{
+	rl_shard_close(s);
+	if (s->tasks)
+		rl_slab_free(s->tasks);
+	s->tasks = NULL;
+}
+
+int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_config *config,
+	const char **why)
+{
+	int err = rl_os_open(&s->os, backend, config, why);
+	if (err < 0) {
+		s->os = NULL;
+		return err;
+	}
+	s->os->user = s;
+	s->now_ns = rl_os_now(s->os);
+	s->due_ns = -1;
+	s->deadlines = rl_wheel_new(s->now_ns);
+	s->alarms = rl_wheel_new(s->now_ns);
+	if (s->deadlines && s->alarms)
+		return 0;
+	rl_shard_close(s);
+	return -ENOMEM;
+}
+
+int rl_shard_close(struct rl_shard *s)
+{
+	int err = s->os ? s->os->ops->close(s->os) : 0;
+	s->os = NULL;
+	rl_wheel_free(s->deadlines);
+	rl_wheel_free(s->alarms);
+	s->deadlines = s->alarms = NULL;
+	s->due_ns = -1;
+	return err;
+}
+
+struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
+{
+	uint32_t slot;
+	struct rl_task *t = rl_slab_get(s->tasks, &slot);
+	if (!t)
+		return NULL;
+	memset(t, 0, sizeof *t);
+	rl_list_init(&t->clause.link);
+	rl_timer_init(&t->deadline);
+	t->clause.task = t;
+	t->slot = slot;
+	t->id = ++s->next_id;
+	t->flags = (uint8_t)flags;
+	t->since_ms = (uint32_t)(s->now_ns / 1000000);
+	s->live++;
+	s->daemons += (flags & RL_TASK_DAEMON) != 0;
+	s->counts.created++;
+	rl_ready(s, t);
+	return t;
+}
+
+void rl_task_free(struct rl_shard *s, struct rl_task *t)
+{
+	RL_ASSERT(rl_list_empty(&t->clause.link));
+	s->live--;
+	s->daemons -= (t->flags & RL_TASK_DAEMON) != 0;
+	s->counts.finished++;
+	t->id = 0;
+	rl_slab_put(s->tasks, t, t->slot);
+}
+
+struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot)
+{
+	struct rl_task *t = rl_slab_at(s->tasks, slot);
+	return t && t->id ? t : NULL;
+}
+
+int64_t rl_shard_now(struct rl_shard *s)
+{
+	s->now_ns = rl_os_now(s->os);
+	return s->now_ns;
+}
+
+void rl_alarm_init(struct rl_alarm *a, void (*fire)(struct rl_alarm *a))
+{
+	rl_timer_init(&a->timer);
+	a->fire = fire;
+}
+
+void rl_alarm_set(struct rl_shard *s, struct rl_alarm *a, int64_t deadline_ns)
+{
+	rl_alarm_stop(s, a);
+	rl_wheel_set(s->alarms, &a->timer, deadline_ns);
+	if (s->due_ns < 0 || deadline_ns < s->due_ns)
+		s->due_ns = deadline_ns;
+}
+
+void rl_alarm_stop(struct rl_shard *s, struct rl_alarm *a)
+{
+	if (s->alarms && rl_timer_is_set(&a->timer))
+		rl_wheel_cancel(s->alarms, &a->timer);
+	else
+		rl_list_remove(&a->timer.link);
+}
+
+/* The earlier of two deadlines, -1 being never. */
+static int64_t sooner(int64_t a, int64_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
+static void fire_deadlines(struct rl_shard *s)
+{
+	struct rl_list due;
+	rl_list_init(&due);
+	rl_wheel_advance(s->deadlines, s->now_ns, &due);
+	for (struct rl_list *l = rl_list_pop(&due); l; l = rl_list_pop(&due))
+		rl_wait_end(s, rl_container(l, struct rl_task, deadline.link), -ETIMEDOUT);
+}
+
+static void fire_alarms(struct rl_shard *s)
+{
+	struct rl_list due;
+	rl_list_init(&due);
+	rl_wheel_advance(s->alarms, s->now_ns, &due);
+	for (struct rl_list *l = rl_list_pop(&due); l; l = rl_list_pop(&due)) {
+		struct rl_alarm *a = rl_container(l, struct rl_alarm, timer.link);
+		a->fire(a);
+	}
+}
+
+static void fire_due(struct rl_shard *s)
+{
+	if (s->due_ns < 0 || s->now_ns < s->due_ns)
+		return;
+	fire_deadlines(s);
+	fire_alarms(s);
+	s->due_ns = sooner(rl_wheel_next(s->deadlines), rl_wheel_next(s->alarms));
+}
+
+static void flush_dirty(struct rl_shard *s)
+{
+	struct rl_list work;
+	rl_list_init(&work);
+	rl_list_take(&work, &s->dirty);
+	for (struct rl_list *l = rl_list_pop(&work); l; l = rl_list_pop(&work)) {
+		struct rl_dirty *d = rl_container(l, struct rl_dirty, link);
+		d->flush(d);
+	}
+}
+
+static void run_one(struct rl_shard *s)
+{
+	struct rl_task *t = rl_container(rl_list_pop(&s->runq), struct rl_task, clause.link);
+	s->runq_len--;
+	s->current = t;
+	atomic_fetch_add_explicit(&s->run_seq, 1, memory_order_relaxed);
+	enum rl_ran ran = s->vm.run(s->vm.self, t);
+	s->current = NULL;
+	if (ran == RL_RAN_ENDED)
+		rl_task_free(s, t);
+	else if (ran == RL_RAN_YIELDED)
+		rl_ready(s, t);
+}
+
+/* Enter the kernel: until `deadline_ns` if nothing is runnable. */
+static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
+{
+	int n = rl_os_poll(s->os, deadline_ns);
+	s->since_poll = 0;
+	s->since_clock = 0;
+	s->counts.polls++;
+	rl_shard_now(s);
+	fire_due(s);
+	return n;
+}
+
+int rl_shard_turn(struct rl_shard *s)
+{
+	s->counts.turns++;
+	for (unsigned n = s->runq_len; n > 0; n--)
+		run_one(s);
+	if (++s->since_clock >= RL_TURNS_PER_CLOCK) {
+		s->since_clock = 0;
+		rl_shard_now(s);
+	}
+	fire_due(s);
+	flush_dirty(s);
+	if (rl_os_ready(s->os) || ++s->since_poll >= RL_TURNS_PER_POLL)
+		return poll_kernel(s, 0);
+	return 0;
+}
+
+/* Nothing is runnable: sleep until something can be, or say that nothing ever will. */
+static int wait_kernel(struct rl_shard *s)
+{
+	bool outside = s->os->in_flight > 0 || s->os->works > 0;
+	if (s->due_ns < 0 && !outside)
+		return RL_LOOP_DEADLOCK;
+	if (s->vm.idle(s->vm.self))
+		return rl_os_ready(s->os) ? poll_kernel(s, 0) : 0;
+	int n = poll_kernel(s, s->due_ns);
+	if (n == 0 && s->due_ns < 0 && s->os->closed_world && s->runq_len == 0
+		&& rl_list_empty(&s->dirty))
+		return RL_LOOP_DEADLOCK;
+	return n < 0 ? n : 0;
+}
+
+int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk)
+{
+	for (;;) {
+		int err = rl_shard_turn(s);
+		if (*brk || err == -EINTR)
+			return RL_LOOP_BROKEN;
+		if (err < 0)
+			return err;
+		if (s->runq_len > 0)
+			continue;
+		if (s->live == s->daemons && s->holds == 0)
+			return RL_LOOP_DONE;
+		if (!rl_list_empty(&s->dirty))
+			continue;
+		err = wait_kernel(s);
+		if (err == -EINTR)
+			return RL_LOOP_BROKEN;
+		if (err != 0)
+			return err;
+	}
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shard: one thread's scheduler. A run queue, the deadlines, the kernel seam, and the loop that turns
+ * them; all mutable state of the runtime hangs from here.
+ *
+ * One turn runs what was ready when it began, then fires what is due, lets the I/O objects queue
+ * their operations, and polls the kernel - so nothing can starve I/O. The kernel is entered only when
+ * operations wait to be submitted or completions to be reaped, when nothing is runnable, or after
+ * RL_TURNS_PER_POLL turns. The floor above is reached through `struct rl_vm` and nothing else.
+ */
+#ifndef RL_RT_SHARD_H
+#define RL_RT_SHARD_H
+
+#include "os/os.h"
+#include "rt/task.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+
+#ifndef RL_TURNS_PER_POLL
+#define RL_TURNS_PER_POLL 61
+#endif
+#ifndef RL_TURNS_PER_CLOCK
+#define RL_TURNS_PER_CLOCK 16
+#endif
+
+struct rl_net;
+struct rl_shard;
+struct rl_slab;
+
+/* What became of a task that was run. */
+enum rl_ran {
+	RL_RAN_PARKED,  /* it has live clauses, or was readied again before it gave up its turn */
+	RL_RAN_YIELDED, /* it was preempted: back to the end of the queue */
+	RL_RAN_ENDED,   /* returned or failed; the binding has taken its results */
+};
+
+/* The floor above. */
+struct rl_vm {
+	enum rl_ran (*run)(void *vm, struct rl_task *t);
+	/* Called when nothing is runnable, before the shard sleeps; true: there is more to do. */
+	bool (*idle)(void *vm);
+	/* Async-signal context, on the shard's thread: make the running task give up its turn soon. */
+	void (*preempt)(void *vm);
+	void *self;
+};
+
+/* An object with a deadline that is not a task: tickers, connection timeouts. `fire` runs in the
+ * loop; it may ready tasks, never resume one. */
+struct rl_alarm {
+	struct rl_timer timer;
+	void (*fire)(struct rl_alarm *a);
+};
+
+/* An I/O object with work to queue before the kernel is entered next. */
+struct rl_dirty {
+	struct rl_list link;
+	void (*flush)(struct rl_dirty *d);
+};
+
+struct rl_counts {
+	uint64_t created, finished, parks, turns, polls, preemptions, overruns;
+};
+
+struct rl_shard {
+	struct rl_list runq;
+	unsigned runq_len;
+	struct rl_task *current;
+	struct rl_os *os;          /* NULL outside run */
+	struct rl_wheel *deadlines, *alarms;
+	int64_t now_ns;            /* the clock when it was read last */
+	int64_t due_ns;            /* earliest deadline, -1 none; may be too early, never too late */
+	struct rl_list dirty;
+	struct rl_slab *tasks;
+	struct rl_net *net;        /* what its network objects share; NULL until the first */
+	unsigned nets;             /* made so far */
+	struct rl_vm vm;
+	uint64_t next_id;
+	unsigned live, daemons;    /* tasks, and how many of them are daemons */
+	unsigned holds;            /* servers and the like that keep run alive */
+	unsigned since_poll, since_clock;
+	struct rl_counts counts;
+	/* For the watchdog's eyes: written by the shard's thread, read by the watchdog's. */
+	_Atomic uint32_t run_seq;
+	_Atomic uint32_t in_task;
+	_Atomic uint32_t overran;  /* the watchdog's word: run number that did not obey; 0 none */
+};
+
+/* Why rl_shard_loop returned. */
+enum rl_loop_end {
+	RL_LOOP_DONE = 0,     /* no task but daemons lives, and nothing holds the loop */
+	RL_LOOP_DEADLOCK = 1, /* tasks live, all parked, and nothing can wake one */
+	RL_LOOP_BROKEN = 2,   /* a signal interrupted the wait, or the loop was asked to break */
+	/* or a negative code of the seam */
+};
+
+int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm);
+void rl_shard_term(struct rl_shard *s); /* idempotent */
+
+/* Take a backend into use, and give it up. Records of tasks survive neither. */
+int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_config *config,
+	const char **why);
+int rl_shard_close(struct rl_shard *s);
+
+/* A new task at the end of the run queue; NULL when there is no memory or RL_TASKS_MAX live. */
+struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags);
+void rl_task_free(struct rl_shard *s, struct rl_task *t); /* by the loop, after RL_RAN_ENDED */
+struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot); /* NULL: no live task */
+
+/* One turn. Returns completions delivered, or a negative code. */
+int rl_shard_turn(struct rl_shard *s);
+/* Turns until one of enum rl_loop_end; `brk`, if set by a signal handler or hook, breaks. */
+int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk);
+
+/* Fresh monotonic time; also what a deadline is reckoned from. */
+int64_t rl_shard_now(struct rl_shard *s);
+
+void rl_alarm_init(struct rl_alarm *a, void (*fire)(struct rl_alarm *a));
+void rl_alarm_set(struct rl_shard *s, struct rl_alarm *a, int64_t deadline_ns); /* moves it if set */
+void rl_alarm_stop(struct rl_shard *s, struct rl_alarm *a);
+
+static inline bool rl_alarm_is_set(const struct rl_alarm *a)
+{
+	return rl_timer_is_set(&a->timer);
+}
+
+/* Ask for `d->flush` before the kernel is entered next; idempotent. */
+static inline void rl_shard_mark(struct rl_shard *s, struct rl_dirty *d)
+{
+	if (rl_list_empty(&d->link))
+		rl_list_push(&s->dirty, &d->link);
+}
+
+#endif

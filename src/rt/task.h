@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task: the record of one task, and the clause, the one thing a task waits with.
+ *
+ * Invariants. A task is *either* on the run queue *or* has live clauses, never both: its own clause's
+ * link is the run-queue link while it is ready. A record is addressed by its slot, which is reused
+ * after the task ended; `id` never is. The record knows nothing of Lua: `co` belongs to the binding.
+ */
+#ifndef RL_RT_TASK_H
+#define RL_RT_TASK_H
+
+#include "base/list.h"
+#include "base/wheel.h"
+
+#include <stdint.h>
+
+enum rl_task_state {
+	RL_TASK_NEW,     /* on the run queue, never ran: owns no coroutine yet */
+	RL_TASK_READY,   /* on the run queue */
+	RL_TASK_RUNNING,
+	RL_TASK_PARKED,
+};
+
+enum {
+	RL_TASK_CANCEL = 1 << 0,    /* every park point raises */
+	RL_TASK_RAISED = 1 << 1,    /* ... and it has been told so at least once */
+	RL_TASK_DAEMON = 1 << 2,    /* run does not wait for it */
+	RL_TASK_WATCHED = 1 << 3,   /* the binding wants to hear of its end */
+	RL_TASK_OVERRAN = 1 << 4,   /* its overrun was reported */
+	RL_TASK_PREEMPTED = 1 << 5, /* gave up its turn from a hook: resume without values */
+	RL_TASK_DROPPED = 1 << 6,   /* swallowed its cancel too often: not resumed again */
+};
+
+/* Why a task is parked: one reason for every kind of park. Names in task.c. */
+enum rl_reason {
+	RL_REASON_NONE,
+	RL_REASON_SLEEP,
+	RL_REASON_YIELD,
+	RL_REASON_RECV,
+	RL_REASON_SEND,
+	RL_REASON_SELECT,
+	RL_REASON_JOIN,
+	RL_REASON_SCOPE,
+	RL_REASON_EVENT,
+	RL_REASON_LOCK,
+	RL_REASON_SEMAPHORE,
+	RL_REASON_WAITGROUP,
+	RL_REASON_COND,
+	RL_REASON_BARRIER,
+	RL_REASON_ONCE,
+	RL_REASON_TIMER,
+	RL_REASON_ACCEPT,
+	RL_REASON_CONNECT,
+	RL_REASON_READ,
+	RL_REASON_WRITE,
+	RL_REASON_CLOSE,
+	RL_REASON_RESOLVE,
+	RL_REASON_SERVER,
+	RL_REASON_OFFLOAD,
+	RL_REASON_WAIT,
+	RL_REASONS
+};
+
+struct rl_task;
+
+/* Who waits, on which list, as which case of a select, and where on its stack the value it offers
+ * lies (0: it offers none). */
+struct rl_clause {
+	struct rl_list link;
+	struct rl_task *task;
+	uint16_t index;
+	uint16_t offer;
+};
+
+/* What is waited for: tasks in the order they came. Embedded in every waitable. */
+struct rl_waitq {
+	struct rl_list waiters;
+};
+
+struct rl_task {
+	struct rl_clause clause;
+	struct rl_timer deadline;
+	struct rl_clause *more;  /* a select's clauses beyond the first, `more_len` of them */
+	void *co;
+	uint64_t id;
+	uint32_t slot;
+	uint32_t since_ms;       /* when it parked or was readied, shard clock */
+	int16_t result;          /* 0, or the code its wait ended with */
+	uint16_t results;        /* values already on its stack for the resume */
+	uint16_t fired;          /* which case of a select ended the wait, 0: a plain wait */
+	uint16_t more_len;
+	uint16_t raises;         /* cancels swallowed so far */
+	uint8_t state, reason, flags;
+};
+
+const char *rl_reason_name(unsigned reason);
+
+static inline void rl_waitq_init(struct rl_waitq *q)
+{
+	rl_list_init(&q->waiters);
+}
+
+/* The clause that waits longest, NULL when nobody does. */
+static inline struct rl_clause *rl_waitq_first(const struct rl_waitq *q)
+{
+	struct rl_list *l = rl_list_first(&q->waiters);
+	return l ? rl_container(l, struct rl_clause, link) : NULL;
+}
+
+#endif

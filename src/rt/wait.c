@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wait: clauses in, one out.
+ *
+ * Invariants: a parked task's clauses are linked on wait queues and its deadline may be set; a task
+ * in any other state has neither. `more` holds only live clauses and is freed when the wait ends.
+ */
+#include "rt/wait.h"
+
+#include "base/check.h"
+#include "base/err.h"
+
+#include <stdlib.h>
+
+static void clause_link(struct rl_clause *c, struct rl_waitq *q, unsigned index, unsigned offer)
+{
+	RL_DEBUG_ASSERT(rl_list_empty(&c->link));
+	c->index = (uint16_t)index;
+	c->offer = (uint16_t)offer;
+	rl_list_push(&q->waiters, &c->link);
+}
+
+/* Unlink every clause and the deadline: from here on nothing can end this wait again. */
+static void wait_unlink(struct rl_shard *s, struct rl_task *t)
+{
+	rl_list_remove(&t->clause.link);
+	for (unsigned i = 0; i < t->more_len; i++)
+		rl_list_remove(&t->more[i].link);
+	t->more_len = 0;
+	if (t->more) {
+		free(t->more);
+		t->more = NULL;
+	}
+	if (rl_timer_is_set(&t->deadline))
+		rl_wheel_cancel(s->deadlines, &t->deadline);
+}
+
+void rl_ready(struct rl_shard *s, struct rl_task *t)
+{
+	RL_DEBUG_ASSERT(rl_list_empty(&t->clause.link));
+	if (t->state != RL_TASK_NEW)
+		t->state = RL_TASK_READY;
+	rl_list_push(&s->runq, &t->clause.link);
+	s->runq_len++;
+}
+
+void rl_wait_add(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer)
+{
+	clause_link(&t->clause, q, index, offer);
+}
+
+int rl_wait_reserve(struct rl_task *t, unsigned n)
+{
+	RL_DEBUG_ASSERT(!t->more);
+	t->more = malloc(n * sizeof *t->more);
+	return t->more ? 0 : -ENOMEM;
+}
+
+void rl_wait_add_more(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer)
+{
+	struct rl_clause *c = &t->more[t->more_len++];
+	rl_list_init(&c->link);
+	c->task = t;
+	clause_link(c, q, index, offer);
+}
+
+void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_t deadline_ns)
+{
+	RL_ASSERT(t->state == RL_TASK_RUNNING);
+	t->state = RL_TASK_PARKED;
+	t->reason = (uint8_t)reason;
+	t->result = 0;
+	t->results = 0;
+	t->since_ms = (uint32_t)(s->now_ns / 1000000);
+	s->counts.parks++;
+	if (deadline_ns < 0)
+		return;
+	rl_wheel_set(s->deadlines, &t->deadline, deadline_ns);
+	if (s->due_ns < 0 || deadline_ns < s->due_ns)
+		s->due_ns = deadline_ns;
+}
+
+void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int result)
+{
+	struct rl_task *t = c->task;
+	RL_ASSERT(t->state == RL_TASK_PARKED);
+	t->fired = c->index;
+	t->results = (uint16_t)results;
+	t->result = (int16_t)result;
+	wait_unlink(s, t);
+	rl_ready(s, t);
+}
+
+void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result)
+{
+	RL_ASSERT(t->state == RL_TASK_PARKED);
+	wait_unlink(s, t);
+	t->fired = 0;
+	t->result = (int16_t)result;
+	rl_ready(s, t);
+}
+
+unsigned rl_waitq_wake(struct rl_shard *s, struct rl_waitq *q, int result, bool all)
+{
+	unsigned n = 0;
+	struct rl_clause *c = rl_waitq_first(q);
+	while (c) {
+		rl_wait_fire(s, c, 0, result);
+		n++;
+		c = all ? rl_waitq_first(q) : NULL;
+	}
+	return n;
+}
