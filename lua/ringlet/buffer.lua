@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- Bytes outside of Lua strings: slices of what a connection received, and buffers of one's own.
 --
--- Making a Lua string of each message is most of what Lua costs a server. `conn:read_buffer()` gives a
--- *slice* instead: a view of the buffer the kernel wrote to. It has the methods below, can be written
--- to any connection without a copy, and is valid until the next read of its connection or `release()`;
--- using it later raises "slice is no longer valid".
+-- Making a Lua string of each message is most of what Lua costs a server. `conn:read_buffer()`
+-- gives a *slice* instead: a view of the buffer the kernel wrote to. It has the methods below, can
+-- be written to any connection without a copy, and is valid until the next read of its connection
+-- or `release()`; using it later raises "slice is no longer valid".
 --
 --     local s = conn:read_buffer()
 --     if s:starts("PING ") then conn:write("PONG ", s:slice(6)) end

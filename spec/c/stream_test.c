@@ -108,7 +108,7 @@ TEST(abort_resets)
 	on_each(reset);
 }
 
-/* Nobody reads: the receiver stops at its mark, the sender at the socket buffers, then all arrives. */
+/* Nobody reads: the receiver stops at its mark, the sender at the socket buffers. */
 static void slow(struct world *w, struct rl_stream **a, struct rl_stream **b)
 {
 	static char text[1 << 16];

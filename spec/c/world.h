@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * world: a shard without tasks, on the backend asked for, whose kernel seam is turned by hand. What a
- * task would wait for is looked at after each step instead.
+ * world: a shard without tasks, on the backend asked for, whose kernel seam is turned by hand.
+ * What a task would wait for is looked at after each step instead.
  */
 #ifndef RL_SPEC_WORLD_H
 #define RL_SPEC_WORLD_H
@@ -36,9 +36,10 @@ static inline bool world_not_idle(void *vm)
 }
 
 /* False when the backend cannot be used here. */
-static inline bool world_open(struct world *w, const char *backend, uint64_t seed, const char *faults)
+static inline bool world_open(struct world *w, const char *backend, uint64_t seed,
+	const char *faults)
 {
-	static const struct rl_vm vm = {world_no_task, world_not_idle, NULL};
+	static const struct rl_vm vm = {.run = world_no_task, .idle = world_not_idle};
 	struct rl_os_config config = {.seed = seed, .faults = faults};
 	memset(w, 0, sizeof *w);
 	if (rl_shard_init(&w->shard, &vm) < 0)
@@ -69,8 +70,8 @@ static inline void world_step(struct world *w, int ms)
 
 static inline void world_settle(struct world *w)
 {
-	WORLD_UNTIL(w, w->handles == 0 && w->net->streams->live == 0 && w->shard.os->in_flight == 0
-		&& rl_list_empty(&w->net->items));
+	WORLD_UNTIL(w, w->handles == 0 && w->net->streams->live == 0);
+	WORLD_UNTIL(w, w->shard.os->in_flight == 0 && rl_list_empty(&w->net->items));
 	CHECK_EQ(w->net->chunks.lent, 0);
 	CHECK_EQ(w->shard.holds, 0);
 }

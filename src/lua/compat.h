@@ -14,6 +14,17 @@
 
 #if LUA_VERSION_NUM >= 504
 
+/* The table on top becomes the companion of the userdata at `i`: collected with it. */
+static inline void rl_set_companion(lua_State *L, int i)
+{
+	lua_setiuservalue(L, i, 1);
+}
+
+static inline void rl_push_companion(lua_State *L, int i)
+{
+	lua_getiuservalue(L, i, 1);
+}
+
 static inline int rl_resume(lua_State *co, lua_State *from, int nargs, int *nresults)
 {
 	return lua_resume(co, from, nargs, nresults);
@@ -32,6 +43,16 @@ static inline size_t rl_rawlen(lua_State *L, int i)
 
 /* LuaJIT has it; the PUC 5.1 headers do not say so. */
 extern int lua_isyieldable(lua_State *L);
+
+static inline void rl_set_companion(lua_State *L, int i)
+{
+	lua_setfenv(L, i);
+}
+
+static inline void rl_push_companion(lua_State *L, int i)
+{
+	lua_getfenv(L, i);
+}
 
 static inline int rl_resume(lua_State *co, lua_State *from, int nargs, int *nresults)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lbuffer: slices, as lnet.c makes and takes them. A slice is a range of a chunk. One that belongs to
- * a reader is a loan: it has no reference, and is good as long as its chunk's generation and the net
- * are those it was made with. An owned one has a reference and is good until it is released.
+ * lbuffer: slices, as lnet.c makes and takes them. A slice is a range of a chunk. One that belongs
+ * to a reader is a loan: it has no reference, and is good as long as its chunk's generation and
+ * the net are those it was made with. An owned one has a reference and is good until it is
+ * released.
  */
 #ifndef RL_LUA_LBUFFER_H
 #define RL_LUA_LBUFFER_H

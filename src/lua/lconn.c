@@ -36,7 +36,7 @@ static struct rl_stream *check_reader(lua_State *L)
 	struct rl_stream *s = check_conn(L);
 	if (!s)
 		return NULL;
-	if ((s->flags & (RL_STREAM_WATCHED | RL_STREAM_BUSY)) == RL_STREAM_WATCHED)
+	if ((s->flags & (RL_STREAM_SERVED | RL_STREAM_BUSY)) == RL_STREAM_SERVED)
 		rl_lnet_raise(L, "this connection is read by on_data");
 	if (!rl_list_empty(&s->readers.waiters))
 		rl_lnet_raise(L, "another task is reading this connection");
@@ -58,7 +58,7 @@ static int64_t due_of(lua_State *L, int arg, const struct rl_stream *s, int64_t 
 {
 	struct rl_lua *h = rl_lua_of(L);
 	if (!lua_isnoneornil(L, arg))
-		return rl_lua_deadline(L, h, arg);
+		return rl_lnet_deadline(L, arg);
 	return s->more && usual_ns >= 0 ? rl_shard_now(&h->shard) + usual_ns : -1;
 }
 
@@ -143,24 +143,25 @@ static int park_again(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t
 	return park_reader(L, s, need, most, due);
 }
 
-/* What every read begins with. 1: go on; else the results on the stack are returned. */
-static int begin_read(lua_State *L, struct rl_stream *s)
+/* What every read begins with. False: the function returns *results. */
+static bool begin_read(lua_State *L, struct rl_stream *s, int *results)
 {
 	struct rl_lua *h = rl_lua_of(L);
-	if (!s)
-		return rl_lua_fail(L, -RL_ECLOSED), 0;
-	if (rl_lua_is_cancelled(h))
-		return rl_lua_cancelled(L, h), 0;
-	rl_stream_unlend(s);
-	return 1;
+	if (s && !rl_lua_is_cancelled(h)) {
+		rl_stream_unlend(s);
+		return true;
+	}
+	*results = s ? rl_lua_cancelled(L, h) : rl_lua_fail(L, -RL_ECLOSED);
+	return false;
 }
 
 /* conn, [timeout] */
 static int lconn_read(lua_State *L)
 {
+	int results;
 	struct rl_stream *s = check_reader(L);
-	if (!begin_read(L, s))
-		return 2;
+	if (!begin_read(L, s, &results))
+		return results;
 	int status = rl_stream_status(s);
 	if (status == -EAGAIN)
 		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)));
@@ -175,10 +176,11 @@ static int lconn_read(lua_State *L)
 /* conn, [timeout] */
 static int lconn_read_buffer(lua_State *L)
 {
+	int results;
 	struct rl_piece piece;
 	struct rl_stream *s = check_reader(L);
-	if (!begin_read(L, s))
-		return 2;
+	if (!begin_read(L, s, &results))
+		return results;
 	int status = rl_stream_status(s);
 	if (status == -EAGAIN)
 		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)));
@@ -193,10 +195,11 @@ static int lconn_read_buffer(lua_State *L)
 /* conn, n, [timeout], [again] */
 static int lconn_read_exactly(lua_State *L)
 {
+	int results;
 	struct rl_stream *s = check_reader(L);
 	uint32_t n = check_count(L, 2, 0, "a number of bytes expected");
-	if (!begin_read(L, s))
-		return 2;
+	if (!begin_read(L, s, &results))
+		return results;
 	int status = n == 0 ? 0 : rl_stream_has(s, n);
 	if (n == 0 && (s->flags & RL_STREAM_CLOSED))
 		status = -RL_ECLOSED;
@@ -230,14 +233,15 @@ static int await_delim(lua_State *L, struct rl_stream *s, uint64_t longest, int 
 /* conn, delim, [max], [timeout], [again] */
 static int lconn_read_until(lua_State *L)
 {
+	int results;
 	struct rl_stream *s = check_reader(L);
 	size_t len = 0;
 	const char *delim = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : NULL;
 	if (len == 0)
 		return rl_lnet_raise(L, "a delimiter (a string that is not empty) expected");
 	uint32_t max = check_count(L, 3, UNTIL_MAX, "max: a number of bytes expected");
-	if (!begin_read(L, s))
-		return 2;
+	if (!begin_read(L, s, &results))
+		return results;
 	int64_t at = find_delim(s, delim, len, lua_toboolean(L, 5));
 	if (at < 0)
 		return await_delim(L, s, (uint64_t)max + len, 4);
@@ -249,11 +253,12 @@ static int lconn_read_until(lua_State *L)
 /* conn, [max], [timeout], [again] */
 static int lconn_read_line(lua_State *L)
 {
+	int results;
 	struct rl_stream *s = check_reader(L);
 	uint32_t max = check_count(L, 2, UNTIL_MAX, "max: a number of bytes expected");
 	char before = 0;
-	if (!begin_read(L, s))
-		return 2;
+	if (!begin_read(L, s, &results))
+		return results;
 	int64_t at = find_delim(s, "\n", 1, lua_toboolean(L, 4));
 	if (at < 0)
 		return await_delim(L, s, (uint64_t)max + 2, 3);
@@ -268,10 +273,11 @@ static int lconn_read_line(lua_State *L)
 /* conn, [max], [timeout], [again] */
 static int lconn_read_all(lua_State *L)
 {
+	int results;
 	struct rl_stream *s = check_reader(L);
 	uint32_t max = check_count(L, 2, ALL_MAX, "max: a number of bytes expected");
-	if (!begin_read(L, s))
-		return 2;
+	if (!begin_read(L, s, &results))
+		return results;
 	if (s->in.len > max)
 		return rl_lua_fail(L, -EMSGSIZE);
 	int status = rl_stream_has(s, max + 1);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lnet: listeners, connecting, and the workers of servers; the methods of connections are in lconn.c.
+ * lnet: listeners, connecting, and the workers of servers; the methods of connections are in
+ * lconn.c.
  *
- * Invariants: a handle is a userdata that holds one pointer, NULL once the object is over; it is made
- * closed, with its metatable, before anything is acquired. Connections that no task refers to are
- * held by the table `conns`, by slot, while they are watched.
+ * Invariants: a handle is a userdata that holds one pointer, NULL once the object is over; it is
+ * made closed, with its metatable, before anything is acquired. Connections that no task refers to
+ * are held by the table `conns`, by slot, while a crew serves them.
  */
 #include "lua/lnet.h"
 
@@ -12,7 +13,7 @@
 #include "lua/lbuffer.h"
 #include "rt/dial.h"
 #include "rt/resolve.h"
-#include "rt/watch.h"
+#include "rt/crew.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,16 @@ struct rl_net *rl_lnet_net(lua_State *L, struct rl_lnet *n)
 	return net;
 }
 
+int64_t rl_lnet_deadline(lua_State *L, int arg)
+{
+	if (lua_isnoneornil(L, arg))
+		return -1;
+	lua_Number t = lua_tonumber(L, arg);
+	if (lua_type(L, arg) != LUA_TNUMBER || t != t)
+		rl_lnet_raise(L, "timeout: seconds (a number) or nil expected");
+	return rl_lua_deadline(L, rl_lua_of(L), arg);
+}
+
 int64_t rl_lnet_due(lua_State *L, int arg)
 {
 	return lua_isnoneornil(L, arg) ? -1 : (int64_t)lua_tonumber(L, arg);
@@ -96,7 +107,7 @@ int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd)
 /* [timeout] -> deadline, nil for none */
 static int lnet_until(lua_State *L)
 {
-	int64_t due = rl_lua_deadline(L, rl_lua_of(L), 1);
+	int64_t due = rl_lnet_deadline(L, 1);
 	if (due < 0)
 		lua_pushnil(L);
 	else
@@ -377,19 +388,19 @@ static int lnet_listener_tostring(lua_State *L)
 	return 1;
 }
 
-/* Watching. */
+/* Crews. */
 
-static struct rl_watch **check_watch(lua_State *L)
+static struct rl_crew **check_crew(lua_State *L)
 {
-	return (struct rl_watch **)rl_lnet_handle(L, rl_lnet_of(L)->watch_class, 1, "watch");
+	return (struct rl_crew **)rl_lnet_handle(L, rl_lnet_of(L)->crew_class, 1, "crew");
 }
 
-/* -> watch */
-static int lnet_watch(lua_State *L)
+/* -> crew */
+static int lnet_crew(lua_State *L)
 {
 	struct rl_net *net = rl_lnet_net(L, rl_lnet_of(L));
-	struct rl_watch **handle = new_handle(L, "ringlet.watch");
-	int err = rl_watch_open(net, handle);
+	struct rl_crew **handle = new_handle(L, "ringlet.crew");
+	int err = rl_crew_open(net, handle);
 	return err < 0 ? rl_lua_fail(L, err) : 1;
 }
 
@@ -398,17 +409,17 @@ static struct rl_stream *conn_at(lua_State *L, int arg)
 	return *rl_lnet_handle(L, rl_lnet_of(L)->conn_class, arg, "conn");
 }
 
-/* watch, conn, conns: the connection is busy until net_next or net_rest gets it back */
-static int lnet_watch_add(lua_State *L)
+/* crew, conn, conns: the connection is busy until net_next or net_rest gets it back */
+static int lnet_crew_add(lua_State *L)
 {
-	struct rl_watch *w = *check_watch(L);
+	struct rl_crew *c = *check_crew(L);
 	struct rl_stream *s = conn_at(L, 2);
-	if (!w || !s)
+	if (!c || !s)
 		return rl_lua_fail(L, -RL_ECLOSED);
 	luaL_checktype(L, 3, LUA_TTABLE);
 	lua_pushvalue(L, 2);
 	lua_rawseti(L, 3, (int)s->slot + 1);
-	int err = rl_watch_add(w, s);
+	int err = rl_crew_add(c, s);
 	if (err < 0)
 		return rl_lua_fail(L, err);
 	lua_pushboolean(L, 1);
@@ -416,14 +427,14 @@ static int lnet_watch_add(lua_State *L)
 }
 
 /* conn, conns: no longer held */
-static int lnet_watch_remove(lua_State *L)
+static int lnet_crew_remove(lua_State *L)
 {
 	struct rl_stream *s = conn_at(L, 1);
 	if (!s)
 		return 0;
 	lua_pushnil(L);
 	lua_rawseti(L, 2, (int)s->slot + 1);
-	rl_watch_remove(s);
+	rl_crew_remove(s);
 	return 0;
 }
 
@@ -431,7 +442,7 @@ static int lnet_rest(lua_State *L)
 {
 	struct rl_stream *s = conn_at(L, 1);
 	if (s)
-		rl_watch_rest(s);
+		rl_crew_rest(s);
 	return 0;
 }
 
@@ -457,51 +468,51 @@ static int give_news(lua_State *L, struct rl_stream *s, bool buffers)
 	return 2;
 }
 
-/* watch, conn (nil: none) that rests now, conns, buffers -> conn, data | conn, nil, code | true after
- * a wait | false: this worker should end */
+/* crew, conn (nil: none) that rests now, conns, buffers -> conn, data | conn, nil, code | true
+ * after a wait | false: this worker should end */
 static int lnet_next(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
-	struct rl_watch *w = *check_watch(L);
+	struct rl_crew *c = *check_crew(L);
 	struct rl_stream *s = lua_isnil(L, 2) ? NULL : conn_at(L, 2);
 	if (s) {
 		rl_stream_unlend(s);
-		rl_watch_rest(s);
+		rl_crew_rest(s);
 	}
-	if (w && rl_lua_is_cancelled(h))
+	if (c && rl_lua_is_cancelled(h))
 		return rl_lua_cancelled(L, h);
-	s = w ? rl_watch_next(w) : NULL;
+	s = c ? rl_crew_next(c) : NULL;
 	if (s) {
 		lua_rawgeti(L, 3, (int)s->slot + 1);
 		return give_news(L, s, lua_toboolean(L, 4));
 	}
-	if (w && rl_watch_idle(w))
-		return rl_lua_park(L, h, &w->workers, RL_REASON_SERVER, -1);
+	if (c && rl_crew_idle(c))
+		return rl_lua_park(L, h, &c->workers, RL_REASON_SERVER, -1);
 	lua_pushboolean(L, 0);
 	return 1;
 }
 
-/* watch -> should a worker be started before this one goes into a handler? */
+/* crew -> should a worker be started before this one goes into a handler? */
 static int lnet_lacks_worker(lua_State *L)
 {
-	struct rl_watch *w = *check_watch(L);
-	lua_pushboolean(L, w && rl_watch_lacks_worker(w));
+	struct rl_crew *c = *check_crew(L);
+	lua_pushboolean(L, c && rl_crew_lacks_worker(c));
 	return 1;
 }
 
-static int lnet_watch_stop(lua_State *L)
+static int lnet_crew_stop(lua_State *L)
 {
-	struct rl_watch *w = *check_watch(L);
-	if (w)
-		rl_watch_stop(w);
+	struct rl_crew *c = *check_crew(L);
+	if (c)
+		rl_crew_stop(c);
 	return 0;
 }
 
-static int lnet_watch_gc(lua_State *L)
+static int lnet_crew_gc(lua_State *L)
 {
-	struct rl_watch **handle = check_watch(L);
+	struct rl_crew **handle = check_crew(L);
 	if (*handle)
-		rl_watch_disown(*handle);
+		rl_crew_disown(*handle);
 	*handle = NULL;
 	return 0;
 }
@@ -534,10 +545,10 @@ static const luaL_Reg functions[] = {
 	{"net_listener_close", lnet_listener_close},
 	{"net_listener_ended", lnet_listener_ended},
 	{"net_listener_counts", lnet_listener_counts},
-	{"net_watch", lnet_watch},
-	{"net_watch_add", lnet_watch_add},
-	{"net_watch_remove", lnet_watch_remove},
-	{"net_watch_stop", lnet_watch_stop},
+	{"net_crew", lnet_crew},
+	{"net_crew_add", lnet_crew_add},
+	{"net_crew_remove", lnet_crew_remove},
+	{"net_crew_stop", lnet_crew_stop},
 	{"net_next", lnet_next},
 	{"net_rest", lnet_rest},
 	{"net_is_busy", lnet_is_busy},
@@ -554,7 +565,7 @@ static const luaL_Reg listener_methods[] = {
 
 static const luaL_Reg resolve_methods[] = {{"__gc", lnet_resolve_gc}, {NULL, NULL}};
 static const luaL_Reg dial_methods[] = {{"__gc", lnet_dial_gc}, {NULL, NULL}};
-static const luaL_Reg watch_methods[] = {{"__gc", lnet_watch_gc}, {NULL, NULL}};
+static const luaL_Reg crew_methods[] = {{"__gc", lnet_crew_gc}, {NULL, NULL}};
 
 /* A class without __index yet: the Lua side adds methods where there are any. Left on top. */
 static const void *new_class(lua_State *L, struct rl_lnet *n, const char *name,
@@ -574,10 +585,15 @@ static int lnet_state_gc(lua_State *L)
 	return 0;
 }
 
-/* The state is anchored in the registry for as long as the closures may be called. */
-static struct rl_lnet *new_state(lua_State *L, struct rl_lua *h)
+/* One for a shard, anchored in the registry for as long as the closures may be called. */
+static struct rl_lnet *state_of(lua_State *L, struct rl_lua *h)
 {
-	struct rl_lnet *n = lua_newuserdata(L, sizeof *n);
+	lua_getfield(L, LUA_REGISTRYINDEX, LNET);
+	struct rl_lnet *n = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	if (n)
+		return n;
+	n = lua_newuserdata(L, sizeof *n);
 	memset(n, 0, sizeof *n);
 	n->shard = h;
 	lua_createtable(L, 0, 1);
@@ -600,7 +616,7 @@ static void push_quiet(lua_State *L)
 
 void rl_lua_open_net(lua_State *L, struct rl_lua *h)
 {
-	struct rl_lnet *n = new_state(L, h);
+	struct rl_lnet *n = state_of(L, h);
 	rl_lnet_register(L, n, functions);
 	push_quiet(L);
 	lua_setfield(L, -2, "net_quiet");
@@ -608,7 +624,7 @@ void rl_lua_open_net(lua_State *L, struct rl_lua *h)
 	lua_setfield(L, -2, "listener_class");
 	n->resolve_class = new_class(L, n, "ringlet.lookup", resolve_methods);
 	n->dial_class = new_class(L, n, "ringlet.dial", dial_methods);
-	n->watch_class = new_class(L, n, "ringlet.watch", watch_methods);
+	n->crew_class = new_class(L, n, "ringlet.crew", crew_methods);
 	lua_pop(L, 3);
 	rl_lnet_open_conn(L, n);
 }

@@ -2,8 +2,8 @@
 /*
  * lnet: what the binding files of the network share: the classes and their checked ways back.
  *
- * Functions are closures over two values: the shard, as everywhere, and a `struct rl_lnet`. Most are
- * called by thin wrappers in lua/ringlet/net.lua, so misuse is blamed on the caller's caller.
+ * Functions are closures over two values: the shard, as everywhere, and a `struct rl_lnet`. Most
+ * are called by thin wrappers in lua/ringlet/net.lua, so misuse is blamed on the caller's caller.
  */
 #ifndef RL_LUA_LNET_H
 #define RL_LUA_LNET_H
@@ -16,7 +16,7 @@
 struct rl_lnet {
 	struct rl_lua *shard;
 	/* Metatables, as lua_topointer shows them; the registry holds them. */
-	const void *conn_class, *listener_class, *dial_class, *resolve_class, *watch_class;
+	const void *conn_class, *listener_class, *dial_class, *resolve_class, *crew_class;
 	char *scratch;           /* to join pieces in */
 	size_t scratch_size;
 };
@@ -42,6 +42,9 @@ struct rl_net *rl_lnet_net(lua_State *L, struct rl_lnet *n);
  * 0, or -ENOMEM, in which case the descriptor is closed. */
 struct rl_stream **rl_lnet_new_conn(lua_State *L);
 int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd);
+
+/* A timeout at `arg`, as rl_lua_deadline. */
+int64_t rl_lnet_deadline(lua_State *L, int arg);
 
 /* Absolute deadline, a number of ns from rl_net_until, at `arg`; nil: never. */
 int64_t rl_lnet_due(lua_State *L, int arg);

@@ -18,16 +18,36 @@
 #include "rt/shard.h"
 #include "rt/wait.h"
 
+/* How often a task may swallow its cancellation before it is dropped. */
+#ifndef RL_CANCELS_MAX
+#define RL_CANCELS_MAX 100
+#endif
+
+struct rl_watch;
+struct rl_signals;
+
 struct rl_lua {
 	struct rl_shard shard;
-	lua_State *main;         /* the state `run` was called in, while it runs */
+	lua_State *main;         /* the state `run` was called in, while it loops */
+	lua_State *running;      /* the coroutine that may park: the task's, or a nested one of it */
+	int threads_ref;         /* registry: coroutine (or what to start) by slot */
+	int handles_ref;         /* registry: task handle by slot, weak */
+	int pool_ref;            /* registry: finished coroutines */
 	int credit_ref;          /* registry: {credit}, see lua/ringlet/turn.lua */
+	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
+	int overran_ref;         /* registry: function(slot) */
+	int pool_len;
 	bool credit_on;
 	bool looping;
-	bool forked;
 	int pins;                /* > 0: below the running code is C that cannot be yielded across */
-	uint64_t turn_start_ns;
 	unsigned handles;        /* open I/O objects, for the leak check */
+	uint32_t credit_seq;     /* the run that exhausted its credit last, and when it first did */
+	int64_t credit_ns;
+	int64_t slice_ns;
+	double gc_full;          /* KiB after the last full cycle in idle time */
+	bool gc_cycle;
+	struct rl_watch *watch;  /* NULL: no preemption */
+	struct rl_signals *signals;
 	volatile sig_atomic_t brk;
 };
 
@@ -54,6 +74,10 @@ int rl_lua_cancelled(lua_State *L, struct rl_lua *h);
 int rl_lua_park(lua_State *L, struct rl_lua *h, struct rl_waitq *q, unsigned reason,
 	int64_t deadline_ns);
 
+/* The same with the value at stack index `offer` offered to whoever fires the clause. */
+int rl_lua_park_offer(lua_State *L, struct rl_lua *h, struct rl_waitq *q, unsigned reason,
+	int64_t deadline_ns, unsigned offer);
+
 /* Return nil, code. */
 int rl_lua_fail(lua_State *L, int code);
 
@@ -69,9 +93,11 @@ void *rl_lua_new(lua_State *L, size_t size, const char *name);
 void rl_lua_class(lua_State *L, struct rl_lua *h, const char *name, const luaL_Reg *methods);
 
 /* Each binding file's opener: adds its functions to the core table on top of the stack. */
+void rl_lua_open_run(lua_State *L, struct rl_lua *h);
 void rl_lua_open_task(lua_State *L, struct rl_lua *h);
 void rl_lua_open_wait(lua_State *L, struct rl_lua *h);
 void rl_lua_open_alarm(lua_State *L, struct rl_lua *h);
+void rl_lua_open_signal(lua_State *L, struct rl_lua *h);
 void rl_lua_open_net(lua_State *L, struct rl_lua *h);
 void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);
 

@@ -17,9 +17,10 @@ static int parse_port(const char *s, size_t len, uint16_t *port)
 	if (len == 0 || len > 5)
 		return -EINVAL;
 	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
+		unsigned digit = (unsigned)(s[i] - '0');
+		if (digit > 9)
 			return -EINVAL;
-		n = n * 10 + (unsigned)(s[i] - '0');
+		n = n * 10 + digit;
 	}
 	if (n > UINT16_MAX)
 		return -EINVAL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bytes: a queue of bytes that lie in chunks. What is received is queued without a copy, and so is a
- * slice that is sent; small amounts are copied together, so that a queue has few pieces.
+ * bytes: a queue of bytes that lie in chunks. What is received is queued without a copy, and so is
+ * a slice that is sent; small amounts are copied together, so that a queue has few pieces.
  *
  * Invariants: `len` is the sum of the pieces, none of which is empty; the queue holds one reference
  * for each piece. The empty queue is all zeros.
@@ -21,7 +21,7 @@ struct rl_bytes {
 	uint32_t len;
 };
 
-/* Queue a range of a chunk, whose reference the queue takes over. 0, or a code: nothing was taken. */
+/* Queue a range of a chunk and take over its reference. 0, or a code: nothing was taken. */
 int rl_bytes_push(struct rl_chunks *pool, struct rl_bytes *b, struct rl_chunk *c, uint32_t off,
 	uint32_t len);
 

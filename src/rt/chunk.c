@@ -2,8 +2,9 @@
 /*
  * chunk: the pool.
  *
- * Invariants: `lent` is the number of provided chunks with a reference; a chunk on the spare list has
- * none and RL_CHUNK_SIZE bytes; a pooled record has memory exactly while it is in use or spare.
+ * Invariants: `lent` is the number of provided chunks with a reference; a chunk on the spare list
+ * has none and RL_CHUNK_SIZE bytes; a pooled record has memory exactly while it is in use or
+ * spare.
  */
 #include "rt/chunk.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chunk: memory that bytes of a stream lie in. A chunk is a provided buffer of the seam, a heap block
- * of the shard's pool, or a heap block on its own; who holds a reference may read it, and the last
- * one to put it gives it back to where it came from.
+ * chunk: memory that bytes of a stream lie in. A chunk is a provided buffer of the seam, a heap
+ * block of the shard's pool, or a heap block on its own; who holds a reference may read it, and
+ * the last one to put it gives it back to where it came from.
  *
- * A slice of a chunk that is lent to user code carries the chunk's generation; when the loan ends the
- * generation moves on, so a slice kept too long is recognised. For that, records of provided and
- * pooled chunks keep their address and generation for as long as the pool lives.
+ * A slice of a chunk that is lent to user code carries the chunk's generation; when the loan ends
+ * the generation moves on, so a slice kept too long is recognised. For that, records of provided
+ * and pooled chunks keep their address and generation for as long as the pool lives.
  */
 #ifndef RL_RT_CHUNK_H
 #define RL_RT_CHUNK_H

@@ -2,8 +2,8 @@
 /*
  * dial: see dial.h.
  *
- * Invariants: `running` attempts have an op in flight and a descriptor, which their completion makes
- * the winner or closes; `over` is set once the outcome is known, and then no attempt begins.
+ * Invariants: `running` attempts have an op in flight and a descriptor, which their completion
+ * makes the winner or closes; `over` is set once the outcome is known, and then no attempt begins.
  */
 #include "rt/dial.h"
 

@@ -38,7 +38,8 @@ struct rl_dial {
 /* Begin; 0 or -ENOMEM. Failures to connect come from rl_dial_take. */
 int rl_dial_open(struct rl_net *net, const struct rl_addr *addrs, unsigned n,
 	struct rl_dial **handle);
-/* The connected descriptor, which is the caller's then; -EAGAIN: park on d->waiters; or the error. */
+/* The connected descriptor, which is the caller's then; -EAGAIN: park on d->waiters; or the error.
+ * */
 int rl_dial_take(struct rl_dial *d);
 /* Give up. */
 void rl_dial_disown(struct rl_dial *d);

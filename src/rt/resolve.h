@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * resolve: names to addresses with getaddrinfo, which blocks, so it runs on a helper thread. A lookup
- * that nobody wants any more goes on there and is forgotten when it ends.
+ * resolve: names to addresses with getaddrinfo, which blocks, so it runs on a helper thread. A
+ * lookup that nobody wants any more goes on there and is forgotten when it ends.
  */
 #ifndef RL_RT_RESOLVE_H
 #define RL_RT_RESOLVE_H

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/slab.h"
+#include "rt/net.h"
 #include "rt/wait.h"
 
 #include <string.h>
@@ -60,7 +61,9 @@ int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_co
 
 int rl_shard_close(struct rl_shard *s)
 {
+	rl_net_shutdown(s);
 	int err = s->os ? s->os->ops->close(s->os) : 0;
+	rl_net_free(s, err);
 	s->os = NULL;
 	rl_wheel_free(s->deadlines);
 	rl_wheel_free(s->alarms);

@@ -2,9 +2,9 @@
 /*
  * stream: receiving, and the end of a connection.
  *
- * Invariants: `op` is a receive until GONE is set and the close from then on; a closed stream has no
- * queued input, no view and no alarm; DEAD means no operation is in flight, and only
- * then can the record be freed. rl_stream_settle is the one place that decides what comes next.
+ * Invariants: `op` is a receive until GONE is set and the close from then on; a closed stream has
+ * no queued input, no view and no alarm; DEAD means no operation is in flight, and only then can
+ * the record be freed. rl_stream_settle is the one place that decides what comes next.
  */
 #include "rt/stream.h"
 
@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/slab.h"
 #include "rt/out.h"
-#include "rt/watch.h"
+#include "rt/crew.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,7 @@ struct rl_stream *rl_stream_new(struct rl_net *net, int fd)
 static void stream_free(struct rl_stream *s)
 {
 	struct rl_net *net = s->net;
-	rl_watch_remove(s);
+	rl_crew_remove(s);
 	free(s->more);
 	s->more = NULL;
 	s->net = NULL;
@@ -101,9 +101,9 @@ void rl_stream_tell(struct rl_stream *s)
 {
 	if (s->net->stopping)
 		return;
-	if ((s->flags & (RL_STREAM_WATCHED | RL_STREAM_BUSY)) == RL_STREAM_WATCHED) {
+	if ((s->flags & (RL_STREAM_SERVED | RL_STREAM_BUSY)) == RL_STREAM_SERVED) {
 		if (rl_stream_status(s) != -EAGAIN)
-			rl_watch_tell(s);
+			rl_crew_tell(s);
 		return;
 	}
 	if (!rl_list_empty(&s->readers.waiters) && rl_stream_has(s, s->need) != -EAGAIN)
@@ -142,7 +142,8 @@ static void recv_stop(struct rl_stream *s)
 	rl_os_cancel(s->net->os, &s->op);
 }
 
-/* No buffer was free: on a list until one is. If there is one by now, it is tried again next turn. */
+/* No buffer was free: on a list until one is. If there is one by now, it is tried again next turn.
+ * */
 static void recv_starve(struct rl_stream *s)
 {
 	struct rl_net *net = s->net;
@@ -298,7 +299,7 @@ void rl_stream_unlend(struct rl_stream *s)
 /* Is it the peer that this stream waits for? */
 static bool stream_waits(const struct rl_stream *s)
 {
-	if (s->flags & RL_STREAM_WATCHED && !(s->flags & (RL_STREAM_BUSY | RL_STREAM_NEWS)))
+	if (s->flags & RL_STREAM_SERVED && !(s->flags & (RL_STREAM_BUSY | RL_STREAM_NEWS)))
 		return true;
 	return rl_out_is_busy(s)
 		|| (!(s->flags & RL_STREAM_NEWS) && !rl_list_empty(&s->readers.waiters));

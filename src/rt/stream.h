@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream: a TCP connection over the seam. Receiving is one multishot operation into provided buffers,
- * armed when first needed, so an idle stream holds no buffer; writes are queued and sent as one
- * operation before the kernel is entered next.
+ * stream: a TCP connection over the seam. Receiving is one multishot operation into provided
+ * buffers, armed when first needed, so an idle stream holds no buffer; writes are queued and sent
+ * as one operation before the kernel is entered next.
  *
  * Life: a stream belongs to whoever set `handle` (a pointer variable of the floor above, which is
  * cleared when the stream is freed) and, until its last operation has completed, to the seam. It is
@@ -39,19 +39,19 @@ enum {
 	RL_STREAM_DEAD = 1 << 7,      /* nothing in flight any more */
 	RL_STREAM_SHUT = 1 << 8,      /* writing ends behind what is queued */
 	RL_STREAM_SHUT_SENT = 1 << 9,
-	RL_STREAM_WATCHED = 1 << 10,  /* news goes to more->watch */
+	RL_STREAM_SERVED = 1 << 10,  /* news goes to more->crew */
 	RL_STREAM_BUSY = 1 << 11,     /* ... unless a handler is at work */
-	RL_STREAM_NEWS = 1 << 12,     /* on watch->news */
+	RL_STREAM_NEWS = 1 << 12,     /* on crew->news */
 	RL_STREAM_HOLDS = 1 << 13,    /* counted in shard->holds and net->draining */
 };
 
 struct rl_out;
 struct rl_stream;
-struct rl_watch;
+struct rl_crew;
 
 /* What few streams need, or need only while they are busy. */
 struct rl_stream_more {
-	struct rl_watch *watch;
+	struct rl_crew *crew;
 	struct rl_chunk *view;       /* what the reader has borrowed */
 	struct rl_alarm alarm;       /* idle and total limit */
 	struct rl_stream *stream;
@@ -67,7 +67,7 @@ struct rl_stream {
 	struct rl_op op;             /* RECV; at the end of its life CLOSE */
 	union {
 		struct rl_waitq readers; /* one at most */
-		struct rl_list news;     /* link on watch->news, when no handler and so no reader is there */
+		struct rl_list news;     /* link on crew->news, when no handler and so no reader is there */
 	};
 	struct rl_net *net;
 	struct rl_bytes in;
@@ -96,8 +96,8 @@ int rl_stream_extend(struct rl_stream *s);
 int rl_stream_status(const struct rl_stream *s);
 /* As above when at least `need` bytes are wanted at once. */
 int rl_stream_has(const struct rl_stream *s, uint32_t need);
-/* Before a reader parks on s->readers until `need` bytes are there; it may go on to need up to `most`.
- * May change the status. 0 or -ENOMEM. */
+/* Before a reader parks on s->readers until `need` bytes are there; it may go on to need up to
+ * `most`. May change the status. 0 or -ENOMEM. */
 int rl_stream_expect(struct rl_stream *s, uint32_t need, uint32_t most);
 /* The first `n` queued bytes were read. */
 void rl_stream_consume(struct rl_stream *s, uint32_t n);

@@ -1,12 +1,13 @@
--- SPDX-License-Identifier: MIT
--- Servers: what net.serve returns. One daemon accepts; then either each connection has a task, or a few
--- workers handle whatever arrives (see src/rt/watch.h).
+-- SPDX-License-Identifier: MIT Servers: what net.serve returns. One daemon accepts; then either
+-- each connection has a task, or a few workers handle whatever arrives (see src/rt/crew.h).
 --
--- Invariants: `live` counts connections accepted and not ended, and each ends once, in `ended`; while
--- `live` is at the limit accepting is paused; `empty` is set exactly while no connection lives.
+-- Invariants: `live` counts connections accepted and not ended, and each ends once, in `ended`;
+-- while `live` is at the limit accepting is paused; `empty` is set exactly while no connection
+-- lives.
 
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
+local net_conn = require "ringlet.net_conn"
 local rl = require "ringlet"
 
 local next_news, lacks_worker = core.net_next, core.net_lacks_worker
@@ -50,7 +51,7 @@ local function start_task(server, conn)
   server.tasks[conn] = rl.go(run_handler, server, conn)
 end
 
--- Workers. A connection is watched from the moment it is accepted until its end is handled.
+-- Workers. A connection is served from the moment it is accepted until its end is handled.
 
 local function report(server, err)
   if rl.is_cancel(err) then
@@ -70,8 +71,8 @@ local function call(server, fn, ...)
 end
 
 -- Tell the handler of the end: an error's message and code, or nothing.
-local function close_watched(server, conn, code)
-  core.net_watch_remove(conn, server.conns)
+local function close_served(server, conn, code)
+  core.net_crew_remove(conn, server.conns)
   local on_close = server.on_close
   if on_close then
     local msg, name
@@ -86,20 +87,20 @@ end
 local start_worker
 
 local function work(server)
-  local watch, conns, on_data, buffers = server.watch, server.conns, server.on_data, server.buffers
+  local crew, conns, on_data, buffers = server.crew, server.conns, server.on_data, server.buffers
   local conn, data, code
   while true do
-    conn, data, code = next_news(watch, conn, conns, buffers)
+    conn, data, code = next_news(crew, conn, conns, buffers)
     if conn == true then
       conn = nil
     elseif not conn then
       break
     else
-      if lacks_worker(watch) then
+      if lacks_worker(crew) then
         start_worker(server)
       end
       if not data then
-        close_watched(server, conn, code)
+        close_served(server, conn, code)
         conn = nil
       elseif not call(server, on_data, conn, data) then
         conn:close()
@@ -117,17 +118,17 @@ function start_worker(server)
   server.workers[rl.daemon(work, server)] = true
 end
 
-local function open_watched(server, conn)
+local function open_served(server, conn)
   if not call(server, server.on_open, conn) then
     conn:close()
   end
   core.net_rest(conn)
 end
 
-local function start_watched(server, conn)
-  core.net_watch_add(server.watch, conn, server.conns)
+local function start_served(server, conn)
+  core.net_crew_add(server.crew, conn, server.conns)
   if server.on_open then
-    server.tasks[conn] = rl.go(open_watched, server, conn)
+    server.tasks[conn] = rl.go(open_served, server, conn)
   else
     core.net_rest(conn)
   end
@@ -155,7 +156,7 @@ local function accept_all(server)
     end
     server.live = server.live + 1
     server.empty:clear()
-    server.configure(conn, server.opts)
+    net_conn.configure(conn, server.opts)
     server.start_conn(server, conn)
   end
 end
@@ -189,21 +190,21 @@ end
 local function stop(server, grace)
   server.listener:close()
   while core.net_listener_ended(server.listener) == true do end
-  if server.watch then
+  if server.crew then
     close_idle(server)
   end
   if server.live > 0 and not server.empty:wait(grace) then
     cancel_all(server)
     server.empty:wait()
   end
-  if server.watch then
-    core.net_watch_stop(server.watch)
+  if server.crew then
+    core.net_crew_stop(server.crew)
   end
   server.stopped:set()
 end
 
---- Stop accepting, wait for the connections, then cancel what is left. Idle connections of an `on_data`
--- server are closed at once. Parks until the server has ended; idempotent.
+--- Stop accepting, wait for the connections, then cancel what is left. Idle connections of an
+-- `on_data` server are closed at once. Parks until the server has ended; idempotent.
 -- @param grace seconds to wait (10)
 -- @return true
 function Server:stop(grace)
@@ -221,8 +222,8 @@ function Server:join(timeout)
   return self.stopped:wait(timeout)
 end
 
---- Counters: `accepted`, `live` connections, `waiting` (accepted beyond the limit), `errors` of handlers,
--- `shortages` (accepting had to pause for lack of descriptors or memory).
+--- Counters: `accepted`, `live` connections, `waiting` (accepted beyond the limit), `errors` of
+-- handlers, `shortages` (accepting had to pause for lack of descriptors or memory).
 function Server:stats()
   local accepted, waiting, shortages = core.net_listener_counts(self.listener)
   return {
@@ -256,19 +257,19 @@ for _, code in ipairs(core.net_quiet) do
   QUIET[code] = true
 end
 
-function M.start(listener, handlers, opts, accept, configure)
+function M.start(listener, handlers, opts, accept)
   local server = setmetatable({
     listener = listener, address = listener:addr(), name = opts.name, opts = opts,
-    accept = accept, configure = configure, max = opts.max_connections or MAX_CONNECTIONS,
+    accept = accept, max = opts.max_connections or MAX_CONNECTIONS,
     live = 0, errors = 0, tasks = {}, workers = {}, conns = {}, quiet = QUIET,
     handler = handlers.run, on_open = handlers.on_open, on_data = handlers.on_data,
     on_close = handlers.on_close, buffers = opts.buffers,
-    start_conn = handlers.run and start_task or start_watched,
+    start_conn = handlers.run and start_task or start_served,
     room = rl.event(), empty = rl.event(), stopped = rl.event(),
   }, Server)
   core.net_hold(listener)
   if handlers.on_data then
-    server.watch = core.net_watch()
+    server.crew = core.net_crew()
     start_worker(server)
   end
   rl.daemon(accept_all, server)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* watch_test: who handles which stream. Workers are task records that the test moves by hand. */
+/* crew_test: who handles which stream. Workers are task records that the test moves by hand. */
 #include "world.h"
 
-#include "rt/watch.h"
+#include "rt/crew.h"
 
 static void send_text(struct rl_stream *s, const char *text)
 {
@@ -50,52 +50,52 @@ TEST(news_wakes_a_worker_and_a_stuck_one_is_replaced)
 {
 	struct world w;
 	struct rl_stream *a, *b, *c, *d;
-	struct rl_watch *watch;
+	struct rl_crew *crew;
 	struct rl_waitq elsewhere;
 	rl_waitq_init(&elsewhere);
 	CHECK(world_open(&w, "sim", 1, NULL) && world_pair(&w, &a, &b) && world_pair(&w, &c, &d));
-	CHECK_EQ(rl_watch_open(w.net, &watch), 0);
+	CHECK_EQ(rl_crew_open(w.net, &crew), 0);
 	struct rl_task *one = new_task(&w), *two = new_task(&w);
-	CHECK(rl_watch_lacks_worker(watch));
+	CHECK(rl_crew_lacks_worker(crew));
 	run_task(&w, one);
-	CHECK(rl_watch_next(watch) == NULL && rl_watch_idle(watch));
-	park_task(&w, one, &watch->workers);
+	CHECK(rl_crew_next(crew) == NULL && rl_crew_idle(crew));
+	park_task(&w, one, &crew->workers);
 	run_task(&w, two);
-	park_task(&w, two, &watch->workers);
-	CHECK_EQ(rl_watch_add(watch, b), 0);
-	CHECK_EQ(rl_watch_add(watch, d), 0);
-	rl_watch_rest(b);
-	rl_watch_rest(d);
+	park_task(&w, two, &crew->workers);
+	CHECK_EQ(rl_crew_add(crew, b), 0);
+	CHECK_EQ(rl_crew_add(crew, d), 0);
+	rl_crew_rest(b);
+	rl_crew_rest(d);
 	send_text(a, "first");
 	settle(&w);
 	CHECK_EQ(one->state, RL_TASK_READY);
 	CHECK_EQ(two->state, RL_TASK_PARKED);
 	run_task(&w, one);
-	CHECK(rl_watch_next(watch) == b);
+	CHECK(rl_crew_next(crew) == b);
 	CHECK(b->flags & RL_STREAM_BUSY);
-	CHECK(rl_watch_next(watch) == NULL);
+	CHECK(rl_crew_next(crew) == NULL);
 	send_text(a, "more");
 	settle(&w);
-	CHECK(rl_list_empty(&watch->news));
+	CHECK(rl_list_empty(&crew->news));
 	park_task(&w, one, &elsewhere);
 	send_text(c, "second");
 	settle(&w);
 	CHECK_EQ(two->state, RL_TASK_READY);
 	run_task(&w, two);
-	CHECK(rl_watch_next(watch) == d);
+	CHECK(rl_crew_next(crew) == d);
 	rl_stream_consume(d, d->in.len);
-	rl_watch_rest(d);
-	CHECK(rl_watch_next(watch) == NULL);
+	rl_crew_rest(d);
+	CHECK(rl_crew_next(crew) == NULL);
 	rl_stream_consume(b, 5);
-	rl_watch_rest(b);
-	CHECK(rl_watch_next(watch) == b);
+	rl_crew_rest(b);
+	CHECK(rl_crew_next(crew) == b);
 	rl_stream_close(b);
-	rl_watch_rest(b);
-	CHECK(rl_watch_next(watch) == b);
-	rl_watch_remove(b);
-	rl_watch_stop(watch);
-	CHECK(!rl_watch_idle(watch));
-	rl_watch_disown(watch);
+	rl_crew_rest(b);
+	CHECK(rl_crew_next(crew) == b);
+	rl_crew_remove(b);
+	rl_crew_stop(crew);
+	CHECK(!rl_crew_idle(crew));
+	rl_crew_disown(crew);
 	world_drop(&a);
 	world_drop(&b);
 	world_drop(&c);

@@ -1,0 +1,294 @@
+-- SPDX-License-Identifier: MIT
+-- chan: channels.
+--
+-- The buffer and all rules live here, where the JIT can compile them; the core's wait queue holds who
+-- waits (side one receivers, side two senders, each with the value it offers). A channel is a userdata,
+-- because LuaJIT honours __len only there; its metatable is its state table, whose own metatable has
+-- the methods.
+--
+-- Invariants: `easy` is true only while the channel is open, nobody waits on either side, and `send` on a
+-- full or `recv` on an empty buffer has nothing else to do but park; whoever parks clears it first. No
+-- receiver waits while a value is buffered, no sender while there is room.
+
+local core = require "ringlet.core"
+local fail = require "ringlet.fail"
+local options = require "ringlet.options"
+local raised = require "ringlet.errors"
+
+local wait, offer, wake, take, waiting = core.wait, core.offer, core.wake, core.take, core.waiting
+local refill, credit = core.refill, core.credit()
+local RECV, SEND = core.reasons["chan receive"], core.reasons["chan send"]
+local CLOSED = "closed"
+local CAPACITY_MAX = 2 ^ 24
+
+local M = {CLOSED = CLOSED}
+
+--- A channel, from `rl.chan`.
+-- @type chan
+local Chan = {__name = "ringlet.chan"}
+
+local function push(s, v)
+  local at = s.head + s.n
+  if at > s.cap then
+    at = at - s.cap
+  end
+  s[at] = v
+  s.n = s.n + 1
+end
+
+local function pop(s)
+  local head = s.head
+  local v = s[head]
+  s[head] = false
+  s.n = s.n - 1
+  s.head = head < s.cap and head + 1 or 1
+  return v
+end
+
+local function settle(ch, s)
+  local receivers, senders = waiting(ch)
+  s.easy = s.open and not receivers and not senders and s.overflow == "block"
+end
+
+local function closed_values(s)
+  return nil, s.message or "ECLOSED: channel is closed", s.code or "ECLOSED"
+end
+M.closed_values = closed_values
+
+-- Before anything that may park: are we in a task, and not cancelled?
+local function enter()
+  local ok, code = refill()
+  if ok == nil then
+    fail(code)
+  end
+end
+
+-- Deliver without waiting: true; false when there is no room.
+local function deliver(ch, s, v)
+  if wake(ch, v) then
+    settle(ch, s)
+    return true
+  elseif s.n < s.cap then
+    push(s, v)
+    return true
+  elseif s.overflow == "block" then
+    return false
+  end
+  s.drops = s.drops + 1
+  if s.overflow == "drop_oldest" and s.cap > 0 then
+    pop(s)
+    push(s, v)
+  end
+  return true
+end
+M.deliver = deliver
+
+-- Fetch without waiting: true, v; false when there is nothing.
+local function fetch(ch, s)
+  if s.n > 0 then
+    local v = pop(s)
+    local taken, more = take(ch, true)
+    if taken then
+      push(s, more)
+    end
+    settle(ch, s)
+    return true, v
+  end
+  return take(ch, true)
+end
+M.fetch = fetch
+
+local function send_slow(ch, s, v, t)
+  if v == nil then
+    error("nil cannot be sent", 3)
+  elseif s.cap == nil then
+    error("channel expected", 3)
+  end
+  options.seconds(t, 3)
+  if credit[1] <= 0 then
+    enter()
+  end
+  if not s.open then
+    error("send on closed channel", 3)
+  elseif deliver(ch, s, v) then
+    return true
+  end
+  s.easy = false
+  local ok, code = offer(ch, t, SEND, v)
+  if ok then
+    return true
+  elseif code == CLOSED then
+    error("send on closed channel", 3)
+  end
+  return fail(code)
+end
+
+--- Send v. Parks while there is no room (and, unbuffered, nobody to receive).
+-- @param v anything but nil
+-- @tparam[opt] number t seconds
+-- @treturn boolean true, or nil, message, "ETIMEDOUT"
+-- @raise on a closed channel
+function Chan.send(ch, v, t)
+  local s = ch.s
+  local left = credit[1]
+  if left > 0 and s.easy and s.n < s.cap and v ~= nil then
+    credit[1] = left - 1
+    local at = s.head + s.n
+    if at > s.cap then
+      at = at - s.cap
+    end
+    s[at] = v
+    s.n = s.n + 1
+    return true
+  end
+  return send_slow(ch, s, v, t)
+end
+
+local function recv_slow(ch, s, t)
+  options.seconds(t, 3)
+  if credit[1] <= 0 then
+    enter()
+  end
+  local got, v = fetch(ch, s)
+  if got then
+    return v
+  elseif not s.open then
+    return closed_values(s)
+  end
+  s.easy = false
+  local code
+  v, code = wait(ch, t, RECV)
+  if v ~= nil then
+    return v
+  elseif code == CLOSED then
+    return closed_values(s)
+  end
+  return fail(code)
+end
+
+--- Receive: buffered values first. Parks while there is none.
+-- @tparam[opt] number t seconds
+-- @return the value, or nil, message, "ECLOSED" | "ETIMEDOUT" (or what close was given)
+function Chan.recv(ch, t)
+  local s = ch.s
+  local left, n = credit[1], s.n
+  if left > 0 and n > 0 and s.easy then
+    credit[1] = left - 1
+    local head = s.head
+    local v = s[head]
+    s[head] = false
+    s.n = n - 1
+    s.head = head < s.cap and head + 1 or 1
+    return v
+  end
+  return recv_slow(ch, s, t)
+end
+
+--- Send if that needs no waiting.
+-- @param v anything but nil
+-- @treturn boolean true, or nil, message, "EAGAIN" | "ECLOSED"
+function Chan.try_send(ch, v)
+  local s = ch.s
+  if v == nil then
+    error("nil cannot be sent", 2)
+  elseif not s.open then
+    return nil, "ECLOSED: channel is closed", "ECLOSED"
+  elseif deliver(ch, s, v) then
+    return true
+  end
+  return nil, "EAGAIN: channel is full", "EAGAIN"
+end
+
+--- Receive if that needs no waiting.
+-- @return the value, or nil, message, "EAGAIN" | "ECLOSED"
+function Chan.try_recv(ch)
+  local s = ch.s
+  local got, v = fetch(ch, s)
+  if got then
+    return v
+  elseif not s.open then
+    return closed_values(s)
+  end
+  return nil, "EAGAIN: channel is empty", "EAGAIN"
+end
+
+--- Close: buffered values can still be received; senders raise; receivers get the end. With a message,
+-- recv gives it after the buffer, and iter raises it.
+-- @tparam[opt] string msg
+-- @tparam[opt] string code
+-- @raise if it is closed already
+function Chan.close(ch, msg, code)
+  local s = ch.s
+  if not s.open then
+    error("close of closed channel", 2)
+  end
+  s.open, s.easy = false, false
+  s.message, s.code = msg, code
+  core.wake_all(ch, nil, CLOSED)
+  core.fail_offers(ch, nil, CLOSED)
+end
+
+--- Iterate over what is received, until the channel is closed and empty. Parks.
+-- @treturn function
+-- @raise the message the channel was closed with
+function Chan.iter(ch)
+  return function()
+    local v, msg, code = ch:recv()
+    if v == nil and ch.s.message then
+      error(raised.new(msg, code), 0)
+    end
+    return v
+  end
+end
+
+--- How many values the buffer holds at most.
+function Chan.capacity(ch)
+  return ch.s.cap
+end
+
+--- How many values were dropped by the overflow rule.
+function Chan.dropped(ch)
+  return ch.s.drops
+end
+
+function Chan.__len(ch)
+  return ch.s.n
+end
+
+function Chan.__tostring(ch)
+  local s = ch.s
+  return ("ringlet.chan: %d/%d%s"):format(s.n, s.cap, s.open and "" or " (closed)")
+end
+
+local methods = {__index = Chan}
+local OVERFLOW = {block = true, drop_oldest = true, drop_newest = true}
+
+--- Is this a channel?
+function M.is(v)
+  return type(v) == "userdata" and getmetatable(v) == "ringlet.chan"
+end
+
+--- A channel.
+-- @tparam[opt=0] integer capacity values it buffers
+-- @tparam[opt] table opts `overflow`: "block" (default), "drop_oldest" or "drop_newest"
+-- @treturn chan
+function M.new(capacity, opts)
+  capacity = capacity == nil and 0 or capacity
+  if type(capacity) ~= "number" or capacity < 0 or capacity > CAPACITY_MAX
+    or capacity ~= math.floor(capacity) then
+    error("capacity must be a whole number from 0 to " .. CAPACITY_MAX, 2)
+  end
+  local overflow = options.check(opts, {overflow = "string"}).overflow or "block"
+  if not OVERFLOW[overflow] then
+    error("overflow must be block, drop_oldest or drop_newest", 2)
+  end
+  local s = setmetatable({
+    s = false, n = 0, head = 1, cap = capacity, easy = overflow == "block", open = true, drops = 0,
+    overflow = overflow, message = nil, code = nil, __index = false, __len = Chan.__len,
+    __tostring = Chan.__tostring, __metatable = "ringlet.chan", __name = "ringlet.chan",
+  }, methods)
+  s.s, s.__index = s, s
+  return core.setmetatable(core.waitq(), s)
+end
+
+return M

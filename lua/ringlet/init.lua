@@ -1,0 +1,57 @@
+-- SPDX-License-Identifier: MIT
+
+--- Tasks, channels, select, timers and scopes on io_uring.
+--
+--     local rl = require "ringlet"
+--     rl.run(function()
+--       local ch = rl.chan()
+--       rl.go(function() ch:send("hello") end)
+--       print(ch:recv())
+--     end)
+--
+-- Expected failure is `nil, "ENAME: message", "ENAME"`; misuse raises. Times are seconds.
+-- @module ringlet
+
+if not rawget(_G, "jit") and _VERSION ~= "Lua 5.4" then
+  error(("ringlet needs LuaJIT 2.1 or Lua 5.4: this is %s, which cannot yield across pcall. "
+    .. "Run your script with `luajit` or `lua5.4`."):format(_VERSION), 0)
+end
+
+local core = require "ringlet.core"
+local cancel = require "ringlet.cancel"
+local chan = require "ringlet.chan"
+local errors = require "ringlet.errors"
+local map = require "ringlet.map"
+local run = require "ringlet.run"
+local scope = require "ringlet.scope"
+local select_ = require "ringlet.select"
+local sync = require "ringlet.sync"
+local task = require "ringlet.task"
+local time = require "ringlet.time"
+
+return {
+  _VERSION = "ringlet 0.1.0",
+
+  run = run.run, stop = run.stop, stopping = run.stopping,
+  go = task.go, daemon = task.daemon, self = task.self, locals = task.locals,
+  on_error = task.on_error,
+
+  scope = scope.scope, timeout = scope.timeout, shield = scope.shield,
+  finally = scope.finally, pcall = scope.pcall,
+  is_cancel = cancel.is_cancel, check = errors.check, code = errors.code,
+
+  sleep = time.sleep, yield = time.yield, now = time.now, time = time.time,
+  ticker = time.ticker, after = time.after,
+
+  chan = chan.new, select = select_.select,
+
+  event = sync.event, mutex = sync.mutex, rwmutex = sync.rwmutex, semaphore = sync.semaphore,
+  waitgroup = sync.waitgroup, once = sync.once, cond = sync.cond, barrier = sync.barrier,
+  singleflight = sync.singleflight,
+
+  map = map.map, race = map.race,
+
+  --- Counters of this shard: tasks, created, finished, parks, turns, polls, timers, ops, handles, ...
+  -- @treturn table
+  stats = core.stats,
+}

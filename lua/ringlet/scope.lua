@@ -1,0 +1,218 @@
+-- SPDX-License-Identifier: MIT
+-- scope: structured concurrency: rl.scope, rl.timeout, rl.shield, rl.finally, rl.pcall.
+--
+-- Invariants: a scope is popped only after its children have ended; an error leaves as the same value;
+-- a cancellation is caught only by the scope it belongs to.
+
+local cancel = require "ringlet.cancel"
+local core = require "ringlet.core"
+local fail = require "ringlet.fail"
+local options = require "ringlet.options"
+local task = require "ringlet.task"
+
+local SCOPE = core.reasons["scope exit"]
+
+local M = {}
+
+--- A scope of tasks, from `rl.scope`.
+-- @type scope
+local Scope = {__name = "ringlet.scope"}
+Scope.__index = Scope
+
+local function arm(s, t)
+  if t == math.huge then
+    return
+  end
+  if t <= 0 then
+    s.timed_out = true
+    cancel.cancel_scope(s, "timed out")
+    return
+  end
+  s.alarm = core.alarm(function()
+    s.timed_out = not s.cancelled
+    cancel.cancel_scope(s, "timed out")
+  end)
+  core.alarm_set(s.alarm, t)
+end
+
+local function leave(s)
+  if s.alarm then
+    core.alarm_stop(s.alarm)
+  end
+  cancel.pop(s.owner, s)
+end
+
+local function leave_timeout(s, ok, ...)
+  leave(s)
+  if ok then
+    return true, ...
+  end
+  if s.timed_out and rawequal((...), s.cancelled) then
+    return fail(core.ETIMEDOUT)
+  end
+  error((...), 0)
+end
+
+--- Run fn in the calling task for at most t seconds.
+-- @tparam number t seconds
+-- @tparam function fn
+-- @param ... its arguments
+-- @return true and fn's results, or nil, message, "ETIMEDOUT"
+-- @raise what fn raises, unchanged
+function M.timeout(t, fn, ...)
+  if type(t) ~= "number" or t ~= t then
+    error("seconds expected: a number", 2)
+  elseif type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), 2)
+  end
+  local s = cancel.push(task.own(), {})
+  arm(s, t)
+  return leave_timeout(s, pcall(fn, ...))
+end
+
+local function leave_shield(s, ok, ...)
+  leave(s)
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+--- Run fn so that no cancellation from outside reaches it.
+-- @tparam function fn
+-- @param ... its arguments
+-- @return fn's results
+function M.shield(fn, ...)
+  if type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), 2)
+  end
+  return leave_shield(cancel.push(task.own(), {shield = true}), pcall(fn, ...))
+end
+
+local function finally(cleanup, ok, ...)
+  if core.inside() then
+    local clean, err = pcall(M.shield, cleanup)
+    if not clean and (ok or cancel.is_cancel((...))) then
+      error(err, 0)
+    end
+  else
+    cleanup()
+  end
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+--- Run fn, then cleanup, shielded, whatever became of fn.
+-- @tparam function fn
+-- @tparam function cleanup
+-- @return fn's results; fn's error is raised unchanged after the cleanup
+function M.finally(fn, cleanup)
+  if type(fn) ~= "function" or type(cleanup) ~= "function" then
+    error("two functions expected", 2)
+  end
+  return finally(cleanup, pcall(fn))
+end
+
+local function pass_cancel(ok, ...)
+  if not ok and cancel.is_cancel((...)) then
+    error((...), 0)
+  end
+  return ok, ...
+end
+
+--- pcall that lets cancellations through.
+function M.pcall(fn, ...)
+  return pass_cancel(pcall(fn, ...))
+end
+
+--- Start a child of the scope. Parks while the scope is at its limit.
+-- @tparam function fn
+-- @param ... its arguments
+-- @treturn task
+function Scope:go(fn, ...)
+  if type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), 2)
+  elseif self.done then
+    error("the scope has ended", 2)
+  end
+  while self.limit and self.count >= self.limit do
+    local ok, code = core.wait(self.room, nil, SCOPE)
+    if ok == nil then
+      fail(code)
+    end
+  end
+  local h = task.child(self, fn, ...)
+  self.children[h] = true
+  self.count = self.count + 1
+  cancel.refresh(h)
+  return h
+end
+
+--- Cancel everything in the scope; `rl.scope` then returns nil, message, "ECANCELED".
+-- @param[opt] reason
+function Scope:cancel(reason)
+  self.stopped = not self.cancelled
+  cancel.cancel_scope(self, reason)
+end
+
+local function wait_children(s)
+  local shield = cancel.push(s.owner, {shield = true})
+  while s.count > 0 do
+    core.wait(s.empty, nil, SCOPE)
+  end
+  cancel.pop(s.owner, shield)
+end
+
+local function leave_scope(s, ok, ...)
+  if not ok and not s.failure and not rawequal((...), s.cancelled) and not cancel.is_cancel((...)) then
+    s.failure = {(...)}
+  end
+  if not ok then
+    cancel.cancel_scope(s, "the scope failed")
+  end
+  wait_children(s)
+  s.done = true
+  leave(s)
+  local outer = cancel.effective(s.owner)
+  if outer then
+    error(outer, 0)
+  elseif s.failure then
+    error(s.failure[1], 0)
+  elseif s.timed_out then
+    return fail(core.ETIMEDOUT)
+  elseif s.stopped then
+    return nil, "ECANCELED: the scope was cancelled", "ECANCELED"
+  elseif not ok then
+    error((...), 0)
+  end
+  return true, ...
+end
+
+--- Run fn(s); return when it and all tasks started by s:go have ended. The first failure cancels the
+-- others and is raised unchanged. Parks.
+-- @tparam function fn
+-- @tparam[opt] table opts `timeout` seconds for everything, `limit` children at a time
+-- @return true and fn's results, or nil, message, "ETIMEDOUT"
+function M.scope(fn, opts)
+  if type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), 2)
+  end
+  opts = options.check(opts, {timeout = "number", limit = "number"})
+  if opts.limit and (opts.limit < 1 or opts.limit ~= math.floor(opts.limit)) then
+    error("option 'limit' must be a whole number of at least 1", 2)
+  elseif opts.timeout and opts.timeout ~= opts.timeout then
+    error("option 'timeout' is not a number", 2)
+  end
+  local s = setmetatable({
+    children = {}, count = 0, limit = opts.limit, room = core.waitq(), empty = core.waitq(),
+  }, Scope)
+  cancel.push(task.own(), s)
+  if opts.timeout then
+    arm(s, opts.timeout)
+  end
+  return leave_scope(s, pcall(fn, s))
+end
+
+return M

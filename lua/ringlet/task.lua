@@ -1,0 +1,313 @@
+-- SPDX-License-Identifier: MIT
+-- task: handles of tasks: making, joining, cancelling, naming.
+--
+-- A handle is {slot | false, ok, n, results...} with `id`; slot is false once the task ended. The shard
+-- holds handles weakly, so a task whose handle nobody kept costs only its record and coroutine. A handle
+-- that carries state the task needs (a name, a cancel, a scope) is anchored until the task ends.
+
+local cancel = require "ringlet.cancel"
+local core = require "ringlet.core"
+local fail = require "ringlet.fail"
+
+local unpack = table.unpack or unpack -- luacheck: ignore 143
+local spawn, wait, current = core.spawn, core.wait, core.current
+local threads, handles = core.tables()
+local JOIN = core.reasons.join
+
+local M = {}
+
+--- A task, from `rl.go` and its kin.
+-- @type task
+local Task = {__name = "ringlet.task"}
+Task.__index = Task
+M.Task = Task
+
+-- slot -> handle, while the task needs it
+local anchored = {}
+local on_error
+-- definition lines instead of creation sites, unless asked
+M.debug = false
+
+local function handle_of(slot, id)
+  local h = handles[slot]
+  if not h then
+    h = setmetatable({slot, false, 0, id = id}, Task)
+    handles[slot] = h
+  end
+  return h
+end
+
+local function anchor(h)
+  if h[1] then
+    anchored[h[1]] = h
+    core.watch_end(h[1])
+  end
+end
+M.anchor = anchor
+
+local function check(h, level)
+  if getmetatable(h) ~= Task then
+    error("task expected, got " .. type(h), (level or 2) + 1)
+  end
+end
+M.check = check
+
+local function launch(flags, fn, ...)
+  local slot, id = spawn(threads, flags, fn, ...)
+  local h = setmetatable({slot, false, 0, id = id}, Task)
+  handles[slot] = h
+  if M.debug then
+    h.site = debug.traceback("created", 3)
+    anchor(h)
+  end
+  return h
+end
+
+--- Start a root task of this shard. It runs when the caller parks, after those readied before it.
+-- @tparam function fn
+-- @param ... its arguments
+-- @treturn task
+-- @raise outside run
+function M.go(fn, ...)
+  if type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), 2)
+  end
+  return launch(0, fn, ...)
+end
+
+--- Start a task that run does not wait for: it is cancelled when the others have ended.
+-- @tparam function fn
+-- @param ... its arguments
+-- @treturn task
+function M.daemon(fn, ...)
+  if type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), 2)
+  end
+  return launch(core.DAEMON, fn, ...)
+end
+
+-- A child of a scope.
+function M.child(scope, fn, ...)
+  local h = launch(0, fn, ...)
+  h.parent = scope
+  anchor(h)
+  cancel.refresh(h)
+  return h
+end
+
+--- The running task; nil outside run.
+-- @treturn ?task
+function M.self()
+  local slot, id = current()
+  if slot then
+    return handle_of(slot, id)
+  end
+end
+
+-- The running task's handle, anchored because it is given a scope; raises outside a task.
+function M.own()
+  core.check()
+  local h = M.self()
+  anchor(h)
+  return h
+end
+
+--- Wait until the task has ended. Parks.
+-- @tparam[opt] number t seconds
+-- @treturn boolean true; or false if it failed; or nil if the time is up
+-- @return its results; or the error value; or a message and "ETIMEDOUT"
+function Task:join(t)
+  check(self)
+  if self[1] then
+    core.check()
+    if self == M.self() then
+      error("a task cannot join itself", 2)
+    end
+    self.q = self.q or core.waitq()
+    core.watch_end(self[1])
+    local ok, code = wait(self.q, t, JOIN)
+    if ok == nil then
+      return fail(code)
+    end
+  end
+  return self[2], unpack(self, 4, 3 + self[3])
+end
+
+--- Cancel the task and everything in its scopes. Being cancelled is not a failure. Idempotent.
+-- @param[opt] reason anything; `rl.is_cancel` gives it back
+function Task:cancel(reason)
+  check(self)
+  if self[1] then
+    anchor(self)
+    cancel.cancel_task(self, reason)
+  end
+end
+
+--- Name the task, or ask for its name.
+-- @tparam[opt] string s
+-- @treturn ?string
+function Task:name(s)
+  check(self)
+  if s ~= nil then
+    self.label_name = tostring(s)
+    anchor(self)
+  end
+  return self.label_name
+end
+
+--- Where the task is: "new", "runnable", "running", "parked", "done" or "failed".
+-- @treturn string
+-- @treturn ?string the reason it is parked for
+function Task:status()
+  check(self)
+  if not self[1] then
+    return self[2] and "done" or "failed"
+  end
+  local _, state, reason = core.info(self[1])
+  return state, reason ~= "" and reason or nil
+end
+
+--- Set a label, or ask for one.
+-- @tparam string k
+-- @tparam[opt] string v
+-- @treturn ?string
+function Task:label(k, v)
+  check(self)
+  local labels = self.labels
+  if v ~= nil then
+    labels = labels or {}
+    labels[k] = v
+    self.labels = labels
+    anchor(self)
+  end
+  return labels and labels[k]
+end
+
+--- The task's Lua stack, or that of its failure.
+-- @treturn string
+function Task:traceback()
+  check(self)
+  if not self[1] then
+    return self.trace or ""
+  end
+  local co = threads[self[1]]
+  if type(co) == "thread" then
+    return debug.traceback(co)
+  end
+  local info = debug.getinfo(type(co) == "table" and co[2] or co, "S")
+  return ("not started: %s:%d"):format(info.short_src, info.linedefined)
+end
+
+function Task:__tostring()
+  return ("ringlet.task: %d%s (%s)"):format(self.id,
+    self.label_name and " " .. self.label_name or "", (self:status()))
+end
+
+--- A table of the running task's own, made when first asked for.
+-- @treturn table
+function M.locals()
+  local h = M.own()
+  h.own_locals = h.own_locals or {}
+  return h.own_locals
+end
+
+-- What select asks of a waitable.
+function Task:poll_()
+  if not self[1] then
+    return true, self[2], unpack(self, 4, 3 + self[3])
+  end
+  self.q = self.q or core.waitq()
+  core.watch_end(self[1])
+  return false
+end
+
+--- What happens to the error of a root task nobody joins; nil restores the default (stderr).
+-- @tparam ?function fn fn(err, traceback, task), called outside any task: it must not park
+function M.on_error(fn)
+  if fn ~= nil and type(fn) ~= "function" then
+    error("function or nil expected", 2)
+  end
+  on_error = fn
+end
+
+local function report(err, trace, h)
+  local ok, second = true, nil
+  if on_error then
+    ok, second = pcall(on_error, err, trace, h)
+  else
+    io.stderr:write("ringlet: ", tostring(h), " failed: ", tostring(err), "\n", trace, "\n")
+  end
+  if not ok then
+    io.stderr:write("ringlet: on_error failed: ", tostring(second), "\n")
+  end
+end
+M.report = report
+
+local function finish_handle(h, ok, err, trace)
+  h[1] = false
+  if not ok then
+    h[2], h[3], h[4] = false, 1, err
+    h.trace = trace
+  end
+end
+
+local function leave_parent(h, ok, err)
+  local s = h.parent
+  s.children[h] = nil
+  s.count = s.count - 1
+  if not ok and not cancel.is_cancel(err) and not s.failure then
+    s.failure = {err}
+    cancel.cancel_scope(s, "a task of the scope failed")
+  end
+  core.wake(s.room)
+  if s.count == 0 then
+    core.wake(s.empty)
+  end
+end
+
+-- The core's word that a task ended: watched ones, and every failure.
+local function ended(slot, id, ok, err, co, dropped)
+  local h = handle_of(slot, id)
+  anchored[slot] = nil
+  local trace
+  if not ok and type(co) == "thread" then
+    trace = debug.traceback(co)
+    if dropped then
+      err = "the task swallowed its cancellation 100 times: " .. trace
+    end
+  end
+  finish_handle(h, ok, err, trace)
+  local joined = h.q and core.wake_all(h.q, h[2], unpack(h, 4, 3 + h[3])) or 0
+  if h.on_end then
+    h.on_end(h, ok, err)
+  end
+  if h.parent then
+    leave_parent(h, ok, err)
+  elseif not ok and joined == 0 and not h.main and not cancel.is_cancel(err) then
+    report(err, trace or "", h)
+  end
+end
+
+local function overran(slot, co)
+  local h = anchored[slot] or handles[slot]
+  local where = type(co) == "thread" and debug.traceback(co) or ""
+  local text = ("task %s computed for more than two slices without a chance to be preempted "
+    .. "(compiled code does not see hooks)\n%s"):format(h and h.id or "?", where)
+  if M.on_overrun then
+    M.on_overrun(text, h or nil)
+  end
+end
+M.on_overrun = nil
+
+core.hooks(ended, overran)
+
+--- The handles of all live tasks.
+function M.all()
+  local list = core.slots()
+  for i, slot in ipairs(list) do
+    list[i] = handle_of(slot, (core.info(slot)))
+  end
+  return list
+end
+
+return M

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lrun: the run loop: how a task record becomes a running coroutine, and what is done with its end.
+ *
+ * While it loops, the frame of lrun_loop holds the shard's tables at fixed stack positions. A task that
+ * has not run yet is a function (or a packed table of function and arguments) in `threads`; it gets a
+ * pooled coroutine when it is run first, and gives it back when it ended well. A coroutine that failed is
+ * never reused.
+ *
+ * Our yields are known by the task's state: whoever parks or yields a task changes it before it yields.
+ * A task that yields while its state still says "running" was preempted (flagged by the hook), or yielded
+ * by user code to nobody, which is an error.
+ */
+#include "lua/lrun.h"
+
+#include "base/err.h"
+#include "rt/watch.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { THREADS = 1, HANDLES = 2, POOL = 3 };
+
+#define POOL_MAX 4096
+#define CREDIT 10000        /* non-blocking operations between two looks at the clock */
+#define IDLE_GC_KIB 8       /* one collector step in idle time */
+#define IDLE_GC_GROWTH 1.25 /* a cycle is begun when the heap grew this much since the last */
+
+/* credit[1]: how many operations the running task may do without asking; 0 is "ask now". */
+static void credit_write(lua_State *L, struct rl_lua *h, int n)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->credit_ref);
+	lua_pushinteger(L, n);
+	lua_rawseti(L, -2, 1);
+	lua_pop(L, 1);
+	h->credit_on = n > 0;
+}
+
+/* Put what is to be run on a coroutine: returns how many arguments follow the function. */
+static int task_start(struct rl_lua *h, struct rl_task *t)
+{
+	lua_State *L = h->main, *co;
+	int n = 0;
+	lua_rawgeti(L, THREADS, (int)t->slot + 1);
+	if (h->pool_len > 0) {
+		lua_rawgeti(L, POOL, h->pool_len);
+		lua_pushnil(L);
+		lua_rawseti(L, POOL, h->pool_len--);
+		co = lua_tothread(L, -1);
+	} else {
+		co = lua_newthread(L);
+	}
+	lua_rawseti(L, THREADS, (int)t->slot + 1);
+	if (lua_istable(L, -1)) {
+		lua_rawgeti(L, -1, 1);
+		n = (int)lua_tointeger(L, -1);
+		lua_pop(L, 1);
+		luaL_checkstack(L, n + 2, "too many arguments");
+		lua_checkstack(co, n + 2);
+		for (int i = 0; i <= n; i++)
+			lua_rawgeti(L, -1 - i, i + 2);
+		lua_xmove(L, co, n + 1);
+		lua_pop(L, 1);
+	} else {
+		lua_xmove(L, co, 1);
+	}
+	t->co = co;
+	return n;
+}
+
+/* Put what ended the task's wait on its stack: returns how many values. */
+static int task_results(struct rl_task *t)
+{
+	lua_State *co = t->co;
+	if (t->flags & RL_TASK_PREEMPTED) {
+		t->flags &= (uint8_t)~RL_TASK_PREEMPTED;
+		return 0;
+	}
+	if (t->results > 0)
+		return t->results;
+	int n = 0;
+	lua_checkstack(co, 3);
+	if (t->fired > 0) {
+		lua_pushinteger(co, t->fired);
+		n++;
+	}
+	if (t->result < 0) {
+		lua_pushnil(co);
+		lua_pushinteger(co, t->result);
+		if (t->result == -RL_ECANCEL)
+			t->raises++;
+		return n + 2;
+	}
+	lua_pushboolean(co, 1);
+	return n + 1;
+}
+
+/* Tell the policy floor that a task ended: the handle's owner, joiners, on_error. */
+static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
+{
+	lua_State *L = h->main;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->ended_ref);
+	lua_pushinteger(L, (lua_Integer)t->slot + 1);
+	lua_pushnumber(L, (double)t->id);
+	lua_pushboolean(L, ok);
+	if (ok)
+		lua_pushnil(L);
+	else
+		lua_xmove(t->co, L, 1);
+	lua_rawgeti(L, THREADS, (int)t->slot + 1);
+	lua_pushboolean(L, (t->flags & RL_TASK_DROPPED) != 0);
+	if (lua_pcall(L, 6, 0, 0) != 0)
+		lua_pop(L, 1);
+}
+
+/* The results, from the coroutine's stack into the handle, if somebody still has it. */
+static void keep_results(struct rl_lua *h, struct rl_task *t, int n)
+{
+	lua_State *L = h->main, *co = t->co;
+	lua_rawgeti(L, HANDLES, (int)t->slot + 1);
+	if (lua_istable(L, -1)) {
+		lua_pushboolean(L, 0);
+		lua_rawseti(L, -2, 1);
+		lua_pushboolean(L, 1);
+		lua_rawseti(L, -2, 2);
+		lua_pushinteger(L, n);
+		lua_rawseti(L, -2, 3);
+		if (n > 0) {
+			luaL_checkstack(L, n, "too many results");
+			lua_xmove(co, L, n);
+			for (int i = n; i > 0; i--)
+				lua_rawseti(L, -1 - i, 3 + i);
+		}
+	}
+	lua_pop(L, 1);
+}
+
+/* Forget the slot; a coroutine that ended well goes back to the pool. */
+static void task_forget(struct rl_lua *h, struct rl_task *t, bool reuse)
+{
+	lua_State *L = h->main;
+	int slot = (int)t->slot + 1;
+	if (reuse && h->pool_len < POOL_MAX) {
+		lua_settop((lua_State *)t->co, 0);
+		lua_rawgeti(L, THREADS, slot);
+		lua_rawseti(L, POOL, ++h->pool_len);
+	}
+	lua_pushboolean(L, 0);
+	lua_rawseti(L, THREADS, slot);
+	lua_pushboolean(L, 0);
+	lua_rawseti(L, HANDLES, slot);
+}
+
+static enum rl_ran task_ended(struct rl_lua *h, struct rl_task *t, int n)
+{
+	keep_results(h, t, n);
+	if (t->flags & RL_TASK_WATCHED)
+		tell_ended(h, t, true);
+	task_forget(h, t, true);
+	return RL_RAN_ENDED;
+}
+
+/* The error value is on top of the coroutine's stack. */
+static enum rl_ran task_failed(struct rl_lua *h, struct rl_task *t)
+{
+	tell_ended(h, t, false);
+	task_forget(h, t, false);
+	return RL_RAN_ENDED;
+}
+
+/* The watchdog gave up on this run: tell once a task. */
+static void tell_overran(struct rl_lua *h, struct rl_task *t)
+{
+	lua_State *L = h->main;
+	atomic_store_explicit(&h->shard.overran, 0, memory_order_relaxed);
+	h->shard.counts.overruns++;
+	if (t->flags & RL_TASK_OVERRAN)
+		return;
+	t->flags |= RL_TASK_OVERRAN;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->overran_ref);
+	lua_pushinteger(L, (lua_Integer)t->slot + 1);
+	lua_rawgeti(L, THREADS, (int)t->slot + 1);
+	if (lua_pcall(L, 2, 0, 0) != 0)
+		lua_pop(L, 1);
+}
+
+static int resume_watched(struct rl_lua *h, struct rl_task *t, int nargs, int *nres)
+{
+	struct rl_shard *s = &h->shard;
+	if (!h->watch)
+		return rl_resume(t->co, h->main, nargs, nres);
+	if (rl_watch_asleep(h->watch))
+		rl_watch_wake(h->watch);
+	atomic_store_explicit(&s->in_task, 1, memory_order_relaxed);
+	int status = rl_resume(t->co, h->main, nargs, nres);
+	atomic_store_explicit(&s->in_task, 0, memory_order_relaxed);
+	if (atomic_load_explicit(&s->overran, memory_order_relaxed))
+		tell_overran(h, t);
+	return status;
+}
+
+/* A coroutine yielded: to us, by preemption, or by mistake. */
+static enum rl_ran task_yielded(struct rl_lua *h, struct rl_task *t)
+{
+	if (t->flags & RL_TASK_DROPPED) {
+		lua_pushliteral((lua_State *)t->co, "the task swallowed its cancellation too often");
+		return task_failed(h, t);
+	}
+	if (t->state != RL_TASK_RUNNING)
+		return RL_RAN_PARKED;
+	if (t->flags & RL_TASK_PREEMPTED)
+		return RL_RAN_YIELDED;
+	lua_checkstack(t->co, 1);
+	lua_pushliteral((lua_State *)t->co,
+		"attempt to yield from outside a coroutine: a task gives up its turn with rl.yield()");
+	return task_failed(h, t);
+}
+
+static enum rl_ran vm_run(void *self, struct rl_task *t)
+{
+	struct rl_lua *h = self;
+	int nres = 0;
+	int nargs = t->state == RL_TASK_NEW ? task_start(h, t) : task_results(t);
+	bool credit = !(t->flags & RL_TASK_CANCEL);
+	if (credit != h->credit_on)
+		credit_write(h->main, h, credit ? CREDIT : 0);
+	t->state = RL_TASK_RUNNING;
+	h->running = t->co;
+	h->pins = 0;
+	int status = resume_watched(h, t, nargs, &nres);
+	h->running = NULL;
+	if (status == LUA_YIELD)
+		return task_yielded(h, t);
+	return status == LUA_OK ? task_ended(h, t, nres) : task_failed(h, t);
+}
+
+/* Idle time is the collector's, until it has seen everything once and nothing new came. */
+static bool vm_idle(void *self)
+{
+	struct rl_lua *h = self;
+	if (!h->gc_cycle) {
+		double kib = lua_gc(h->main, LUA_GCCOUNT, 0);
+		if (kib < h->gc_full * IDLE_GC_GROWTH + 256)
+			return false;
+		h->gc_cycle = true;
+	}
+	if (lua_gc(h->main, LUA_GCSTEP, IDLE_GC_KIB) == 0)
+		return true;
+	h->gc_cycle = false;
+	h->gc_full = lua_gc(h->main, LUA_GCCOUNT, 0);
+	return false;
+}
+
+/* The count hook of a task that used up its slice: give up the turn, if that can be done here. */
+static void preempt_hook(lua_State *L, lua_Debug *ar)
+{
+	(void)ar;
+	lua_pushlightuserdata(L, (void *)preempt_hook);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	struct rl_lua *h = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	lua_sethook(L, NULL, 0, 0);
+	struct rl_task *t = h ? h->shard.current : NULL;
+	if (!t || t->co != L || h->running != L || t->state != RL_TASK_RUNNING)
+		return;
+	if (h->pins > 0 || !lua_isyieldable(L))
+		return;
+	t->flags |= RL_TASK_PREEMPTED;
+	h->shard.counts.preemptions++;
+	lua_yield(L, 0);
+}
+
+/* Signal context: arm the hook on the running task's coroutine, unless the user has a hook there. */
+static void vm_preempt(void *self)
+{
+	struct rl_lua *h = self;
+	lua_State *co = h->running;
+	if (co && !lua_gethook(co))
+		lua_sethook(co, preempt_hook, LUA_MASKCOUNT, 1);
+}
+
+static int new_table_ref(lua_State *L, const char *mode)
+{
+	lua_createtable(L, 0, 0);
+	if (mode) {
+		lua_createtable(L, 0, 1);
+		lua_pushstring(L, mode);
+		lua_setfield(L, -2, "__mode");
+		lua_setmetatable(L, -2);
+	}
+	return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+int rl_lua_run_init(lua_State *L, struct rl_lua *h)
+{
+	struct rl_vm vm = {vm_run, vm_idle, vm_preempt, h};
+	h->threads_ref = new_table_ref(L, NULL);
+	h->handles_ref = new_table_ref(L, "v");
+	h->pool_ref = new_table_ref(L, NULL);
+	h->credit_ref = new_table_ref(L, NULL);
+	credit_write(L, h, 0);
+	h->ended_ref = h->overran_ref = LUA_NOREF;
+	lua_pushlightuserdata(L, (void *)preempt_hook);
+	lua_pushlightuserdata(L, h);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+	return rl_shard_init(&h->shard, &vm);
+}
+
+void rl_lua_run_gone(struct rl_lua *h)
+{
+	h->looping = false;
+	rl_watch_close(h->watch);
+	h->watch = NULL;
+}
+
+void rl_lua_push_threads(lua_State *L, struct rl_lua *h)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->threads_ref);
+}
+
+void rl_lua_push_handles(lua_State *L, struct rl_lua *h)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->handles_ref);
+}
+
+/* open(backend|nil, seed|nil, faults|nil) -> true | nil, code, why */
+static int lrun_open(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	const char *why = NULL;
+	struct rl_os_config config = {
+		.seed = (uint64_t)luaL_optnumber(L, 2, 1),
+		.faults = luaL_optstring(L, 3, NULL),
+	};
+	int err = rl_shard_open(&h->shard, luaL_optstring(L, 1, NULL), &config, &why);
+	if (err < 0) {
+		lua_pushnil(L);
+		lua_pushinteger(L, err);
+		lua_pushstring(L, why ? why : rl_err_text(err));
+		return 3;
+	}
+	lua_pushstring(L, h->shard.os->ops->name);
+	return 1;
+}
+
+/* close() -> code: 0, or -EBUSY when kernel-visible memory was kept on purpose */
+static int lrun_close(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	lua_pushinteger(L, rl_shard_close(&h->shard));
+	return 1;
+}
+
+/* watch(slice seconds) -> true | nil, code: preemption on; watch(nil): off */
+static int lrun_watch(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	if (lua_isnoneornil(L, 1)) {
+		rl_watch_close(h->watch);
+		h->watch = NULL;
+		return 0;
+	}
+	h->slice_ns = (int64_t)(luaL_checknumber(L, 1) * 1e9);
+	int err = rl_watch_open(&h->watch, &h->shard, h->slice_ns);
+	if (err < 0) {
+		h->watch = NULL;
+		return rl_lua_fail(L, err);
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* hooks(ended, overran): the policy floor's functions */
+static int lrun_hooks(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	luaL_unref(L, LUA_REGISTRYINDEX, h->ended_ref);
+	luaL_unref(L, LUA_REGISTRYINDEX, h->overran_ref);
+	lua_settop(L, 2);
+	h->overran_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	h->ended_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+/* loop() -> enum rl_loop_end as a number, or a negative code */
+static int lrun_loop(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	if (h->looping)
+		return luaL_error(L, "run is active already");
+	lua_settop(L, 0);
+	luaL_checkstack(L, 16, NULL);
+	rl_lua_push_threads(L, h);
+	rl_lua_push_handles(L, h);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->pool_ref);
+	h->main = L;
+	h->looping = true;
+	h->brk = 0;
+	int end = rl_shard_loop(&h->shard, &h->brk);
+	h->looping = false;
+	credit_write(L, h, 0);
+	lua_pushinteger(L, end);
+	return 1;
+}
+
+/* refill() -> credit: ends the fast path's credit; yields when the slice is used up.
+ * Returns nil, code when the task is cancelled. Parks (gives up its turn). */
+static int lrun_refill(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	struct rl_task *t = rl_lua_check_park(L, h);
+	if (t->flags & RL_TASK_CANCEL)
+		return rl_lua_cancelled(L, h);
+	credit_write(L, h, CREDIT);
+	int64_t now = rl_shard_now(&h->shard);
+	uint32_t seq = atomic_load_explicit(&h->shard.run_seq, memory_order_relaxed);
+	if (h->credit_seq != seq || h->credit_ns > now) {
+		h->credit_seq = seq;
+		h->credit_ns = now;
+	} else if (h->slice_ns > 0 && now - h->credit_ns > h->slice_ns) {
+		t->result = 0;
+		t->results = 0;
+		t->fired = 0;
+		t->reason = RL_REASON_YIELD;
+		rl_ready(&h->shard, t);
+		return lua_yield(L, lua_gettop(L));
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* credit() -> the credit table */
+static int lrun_credit(lua_State *L)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rl_lua_of(L)->credit_ref);
+	return 1;
+}
+
+static int lrun_break(lua_State *L)
+{
+	rl_lua_of(L)->brk = 1;
+	return 0;
+}
+
+/* enter(co) -> saved: a nested coroutine is about to be resumed from L. See lua/ringlet/nest.lua */
+static int lrun_enter(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	if (!h->running) {
+		lua_pushnil(L);
+		return 1;
+	}
+	bool pin = L != h->running || !lua_isyieldable(L);
+	h->pins += pin;
+	h->running = lua_tothread(L, 1);
+	lua_pushboolean(L, pin);
+	return 1;
+}
+
+/* leave(saved) -> true when the nested coroutine's yield is a park of the task's */
+static int lrun_leave(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	if (lua_isnil(L, 1) || !h->shard.current)
+		return 0;
+	h->pins -= lua_toboolean(L, 1);
+	h->running = L;
+	lua_pushboolean(L, h->shard.current->state != RL_TASK_RUNNING);
+	return 1;
+}
+
+/* pass(...): yield a nested coroutine's park further up; returns what ends it */
+static int lrun_pass(lua_State *L)
+{
+	return lua_yield(L, lua_gettop(L));
+}
+
+/* gethook() -> true when the calling state has a hook (Ctrl-C of a stock interpreter sets one) */
+static int lrun_hooked(lua_State *L)
+{
+	lua_Hook hook = lua_gethook(L);
+	lua_pushboolean(L, hook && hook != preempt_hook);
+	return 1;
+}
+
+/* unhook(): drop the interpreter's hook */
+static int lrun_unhook(lua_State *L)
+{
+	lua_sethook(L, NULL, 0, 0);
+	return 0;
+}
+
+static int lrun_pid(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)getpid());
+	return 1;
+}
+
+static const luaL_Reg functions[] = {
+	{"open", lrun_open},
+	{"close", lrun_close},
+	{"watch", lrun_watch},
+	{"hooks", lrun_hooks},
+	{"loop", lrun_loop},
+	{"refill", lrun_refill},
+	{"credit", lrun_credit},
+	{"brk", lrun_break},
+	{"enter", lrun_enter},
+	{"leave", lrun_leave},
+	{"pass", lrun_pass},
+	{"hooked", lrun_hooked},
+	{"unhook", lrun_unhook},
+	{"pid", lrun_pid},
+	{NULL, NULL},
+};
+
+void rl_lua_open_run(lua_State *L, struct rl_lua *h)
+{
+	rl_lua_register(L, h, functions);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* lrun: the run loop seen from Lua. Private to src/lua. */
+#ifndef RL_LUA_LRUN_H
+#define RL_LUA_LRUN_H
+
+#include "lua/lshard.h"
+
+/* Bring the shard up when the module is loaded; 0 or -ENOMEM. */
+int rl_lua_run_init(lua_State *L, struct rl_lua *h);
+/* The state goes away: give up what a run that never ended holds. */
+void rl_lua_run_gone(struct rl_lua *h);
+
+/* The tables of the shard, in the registry: coroutines and handles by slot, the pool. */
+void rl_lua_push_threads(lua_State *L, struct rl_lua *h);
+void rl_lua_push_handles(lua_State *L, struct rl_lua *h);
+
+#endif
