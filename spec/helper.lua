@@ -38,6 +38,10 @@ H.jit = rawget(_G, "jit") ~= nil
 
 H.BACKENDS = {"sim", "uring"}
 
+-- Timers fire at most one tick of the wheel (1.05 ms) after their time, also in virtual time; a few
+-- in a row are this late at most.
+H.TICK = 0.004
+
 -- The backends that work here, and why not for those that do not.
 H.missing = {}
 for _, name in ipairs(H.BACKENDS) do

@@ -141,7 +141,8 @@ function Chan.send(ch, v, t)
     s.n = s.n + 1
     return true
   end
-  return send_slow(ch, s, v, t)
+  local ok, msg, code = send_slow(ch, s, v, t)
+  return ok, msg, code
 end
 
 local function recv_slow(ch, s, t)

@@ -18,6 +18,14 @@ if not rawget(_G, "jit") and _VERSION ~= "Lua 5.4" then
 end
 
 local core = require "ringlet.core"
+-- One instance a Lua state: whoever clears package.loaded (test runners do) gets the same again.
+if core.loaded then
+  for name, module in pairs(core.loaded) do
+    package.loaded[name] = module
+  end
+  return core.loaded.ringlet
+end
+
 local cancel = require "ringlet.cancel"
 local chan = require "ringlet.chan"
 local errors = require "ringlet.errors"
@@ -29,7 +37,7 @@ local sync = require "ringlet.sync"
 local task = require "ringlet.task"
 local time = require "ringlet.time"
 
-return {
+local rl = {
   _VERSION = "ringlet 0.1.0",
 
   run = run.run, stop = run.stop, stopping = run.stopping,
@@ -55,3 +63,12 @@ return {
   -- @treturn table
   stats = core.stats,
 }
+
+core.loaded = {ringlet = rl}
+for name, module in pairs(package.loaded) do
+  if name:find("^ringlet%.") and type(module) ~= "boolean" then
+    core.loaded[name] = module
+  end
+end
+
+return rl

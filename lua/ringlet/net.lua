@@ -80,7 +80,7 @@ local CONNECT = with(net_conn.OPTIONS, {timeout = "number"})
 -- @return a conn, or nil, msg, code: "ECONNREFUSED", "ENOENT" (no such host), ...
 function net.connect(addr, opts)
   local host, port = parse(addr, 2)
-  opts = options.check(opts, CONNECT, 3) or opts or {}
+  opts = options.check(opts, CONNECT)
   local due = until_(opts.timeout)
   local dial, code
   host = host == "" and "127.0.0.1" or host
@@ -177,7 +177,7 @@ end
 -- @return a listener, or nil, msg, code
 function net.listen(addr, opts)
   local host, port = parse(addr, 2)
-  opts = options.check(opts, LISTEN, 3) or opts or {}
+  opts = options.check(opts, LISTEN)
   local listener, code, name = open_listener(host, port, opts)
   if listener then
     return listener
@@ -211,7 +211,7 @@ local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
 function net.serve(addr, handler, opts)
   local server = require "ringlet.net_server"
   local host, port = parse(addr, 2)
-  opts = options.check(opts, SERVE, 3) or opts or {}
+  opts = options.check(opts, SERVE)
   local handlers = server.handlers(handler, 3)
   if opts.shards and opts.shards ~= 1 then
     error("shards: only 1 is possible yet", 2)
@@ -221,7 +221,7 @@ function net.serve(addr, handler, opts)
   end
   local listener, code, name = open_listener(host, port, opts)
   if listener then
-    return server.start(listener, handlers, opts, accept)
+    return server.start(listener, handlers, opts)
   elseif name then
     return lookup_failed(name, code)
   end

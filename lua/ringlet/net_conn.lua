@@ -215,7 +215,7 @@ local TIMEOUTS = {read = "number", write = "number", idle = "number"}
 function Conn:set_timeout(t)
   local read, write, idle = t, t, nil
   if type(t) == "table" then
-    options.check(t, TIMEOUTS, 3)
+    options.check(t, TIMEOUTS)
     read, write, idle = t.read, t.write, t.idle
   end
   local ok, code = core.conn_limits(self, read, write, idle, false)

@@ -1,85 +1,105 @@
--- SPDX-License-Identifier: MIT Servers: what net.serve returns. One daemon accepts; then either
--- each connection has a task, or a few workers handle whatever arrives (see src/rt/crew.h).
+-- SPDX-License-Identifier: MIT
+-- Servers: what net.serve returns. One daemon accepts; then either each connection has a task, or a
+-- crew of workers handles whatever arrives (see src/rt/crew.h).
 --
 -- Invariants: `live` counts connections accepted and not ended, and each ends once, in `ended`;
--- while `live` is at the limit accepting is paused; `empty` is set exactly while no connection
--- lives.
+-- while `live` is at the limit accepting is paused; `empty` is set exactly while none lives. In C
+-- every connection knows its server (`owner`) and its task, so a server keeps no table of them.
 
+local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local net_conn = require "ringlet.net_conn"
-local rl = require "ringlet"
+local run = require "ringlet.run"
+local sync = require "ringlet.sync"
+local task = require "ringlet.task"
+local time = require "ringlet.time"
 
+local threads = core.tables()
 local next_news, lacks_worker = core.net_next, core.net_lacks_worker
 
 local M = {}
 
 local MAX_CONNECTIONS = 65536
 local GRACE = 10
+local BATCH = 64
+
+--- @module ringlet.net
 
 --- A running server, from `net.serve`.
 -- @type server
 local Server = {}
 Server.__index = Server
 
+-- Calling handlers. The traceback is that of the raise; nothing parks between it and its use.
+
+local last_trace
+
+local function trace(err)
+  last_trace = debug.traceback("", 2)
+  return err
+end
+
+-- What xpcall gave: reports a failure that is no cancellation; true if there was none.
+local function succeeded(server, ok, err)
+  if not ok and not cancel.is_cancel(err) then
+    server.errors = server.errors + 1
+    task.report(err, last_trace, task.self())
+  end
+  return ok
+end
+
 -- The end of a connection, whichever it was.
 local function ended(server, conn)
   conn:close()
   server.live = server.live - 1
-  server.tasks[conn] = nil
   if server.live == 0 then
     server.empty:set()
   end
   server.room:set()
 end
 
--- A task for each connection.
+-- A task for each connection. It takes the connection from a queue: with arguments or a handle it
+-- would be more than its coroutine, and calls from here would leave it with a larger stack.
 
 local function finish(server, conn, ok, err)
+  succeeded(server, ok, err)
   ended(server, conn)
-  if not ok then
-    server.errors = server.errors + 1
-    error(err, 0)
-  end
 end
 
-local function run_handler(server, conn)
-  return finish(server, conn, pcall(server.handler, conn))
+local function task_body(server, handler)
+  local accepted = server.queue
+  return function()
+    local first = accepted.first
+    local conn = accepted[first]
+    accepted[first] = false
+    accepted.first = first + 1
+    return finish(server, conn, xpcall(handler, trace, conn))
+  end
 end
 
 local function start_task(server, conn)
-  server.tasks[conn] = rl.go(run_handler, server, conn)
+  local accepted = server.queue
+  if accepted.first > accepted.last then
+    accepted.first, accepted.last = 1, 0
+  end
+  accepted.last = accepted.last + 1
+  accepted[accepted.last] = conn
+  core.net_claim(conn, server.id, (core.spawn(threads, 0, server.body)))
 end
 
 -- Workers. A connection is served from the moment it is accepted until its end is handled.
-
-local function report(server, err)
-  if rl.is_cancel(err) then
-    return
-  end
-  server.errors = server.errors + 1
-  rl.go(error, err, 0)
-end
-
--- Call a handler; false when it failed, which has been reported then.
-local function call(server, fn, ...)
-  local ok, err = pcall(fn, ...)
-  if not ok then
-    report(server, err)
-  end
-  return ok
-end
 
 -- Tell the handler of the end: an error's message and code, or nothing.
 local function close_served(server, conn, code)
   core.net_crew_remove(conn, server.conns)
   local on_close = server.on_close
   if on_close then
-    local msg, name
+    local _, msg, name
     if code and not server.quiet[code] then
-      msg, name = select(2, fail(code))
+      _, msg, name = fail(code)
     end
-    call(server, on_close, conn, msg, name)
+    succeeded(server, xpcall(on_close, trace, conn, msg, name))
   end
   ended(server, conn)
 end
@@ -102,36 +122,34 @@ local function work(server)
       if not data then
         close_served(server, conn, code)
         conn = nil
-      elseif not call(server, on_data, conn, data) then
+      elseif not succeeded(server, xpcall(on_data, trace, conn, data)) then
         conn:close()
       end
     end
   end
-  server.workers[rl.self()] = nil
-  -- Cancelled, by whomever: another one is needed until the last connection has ended.
-  if conn == nil and not server.stopped:is_set() then
-    start_worker(server)
-  end
+  server.workers[task.self()] = nil
 end
 
 function start_worker(server)
-  server.workers[rl.daemon(work, server)] = true
+  server.workers[task.daemon(work, server)] = true
 end
 
 local function open_served(server, conn)
-  if not call(server, server.on_open, conn) then
+  if not succeeded(server, xpcall(server.on_open, trace, conn)) then
     conn:close()
   end
   core.net_rest(conn)
 end
 
 local function start_served(server, conn)
+  local slot = 0
   core.net_crew_add(server.crew, conn, server.conns)
   if server.on_open then
-    server.tasks[conn] = rl.go(open_served, server, conn)
+    slot = task.go(open_served, server, conn)[1]
   else
     core.net_rest(conn)
   end
+  core.net_claim(conn, server.id, slot)
 end
 
 -- Accepting.
@@ -145,12 +163,15 @@ local function wait_for_room(server)
   core.net_accept_pause(server.listener, false)
 end
 
+-- Until the listener is closed, or this task is cancelled. Now and then the others get a turn.
 local function accept_all(server)
-  while true do
+  for n = 1, math.huge do
     if server.live >= server.max then
       wait_for_room(server)
+    elseif n % BATCH == 0 then
+      time.yield()
     end
-    local conn = server.accept(server.listener)
+    local conn = server.listener:accept()
     if not conn then
       break
     end
@@ -158,6 +179,28 @@ local function accept_all(server)
     server.empty:clear()
     net_conn.configure(conn, server.opts)
     server.start_conn(server, conn)
+  end
+end
+
+-- Nothing is left that could go on.
+local function over(server)
+  server.listener:close()
+  if server.crew then
+    core.net_crew_stop(server.crew)
+  end
+  run.stoppers[server] = nil
+  server.over:set()
+end
+
+-- Cancelled before `stop`, with everything else: the run ends.
+local function accept_task(server)
+  local ok, err = pcall(accept_all, server)
+  if not server.stopping then
+    core.net_abort_owned(server.id)
+    over(server)
+  end
+  if not ok then
+    error(err, 0)
   end
 end
 
@@ -175,15 +218,14 @@ local function close_idle(server)
 end
 
 local function cancel_all(server)
-  for conn, task in pairs(server.tasks) do
-    task:cancel("server stopped")
-    conn:abort()
+  local slots = core.net_abort_owned(server.id)
+  for _, h in ipairs(task.all()) do
+    if slots[h[1]] or server.workers[h] then
+      h:cancel("server stopped")
+    end
   end
-  for _, conn in pairs(server.conns) do
-    conn:abort()
-  end
-  for task in pairs(server.workers) do
-    task:cancel("server stopped")
+  if server.crew then
+    start_worker(server) -- somebody must handle the ends
   end
 end
 
@@ -197,33 +239,37 @@ local function stop(server, grace)
     cancel_all(server)
     server.empty:wait()
   end
-  if server.crew then
-    core.net_crew_stop(server.crew)
+  over(server)
+end
+
+local function begin_stop(server, grace)
+  if not server.stopping then
+    server.stopping = true
+    task.go(stop, server, grace or GRACE)
   end
-  server.stopped:set()
 end
 
 --- Stop accepting, wait for the connections, then cancel what is left. Idle connections of an
 -- `on_data` server are closed at once. Parks until the server has ended; idempotent.
--- @param grace seconds to wait (10)
--- @return true
+-- @tparam[opt=10] number grace seconds to wait
+-- @treturn boolean true
 function Server:stop(grace)
-  if not self.stopping then
-    self.stopping = true
-    rl.go(stop, self, grace or GRACE)
+  if not self.over:is_set() then
+    begin_stop(self, grace)
   end
   return self:join()
 end
 
 --- Wait until the server has ended. Parks.
--- @param timeout seconds
--- @return true, or nil, msg, "ETIMEDOUT"
+-- @tparam[opt] number timeout seconds
+-- @treturn boolean true; or nil, a message and "ETIMEDOUT"
 function Server:join(timeout)
-  return self.stopped:wait(timeout)
+  return self.over:wait(timeout)
 end
 
 --- Counters: `accepted`, `live` connections, `waiting` (accepted beyond the limit), `errors` of
 -- handlers, `shortages` (accepting had to pause for lack of descriptors or memory).
+-- @treturn table
 function Server:stats()
   local accepted, waiting, shortages = core.net_listener_counts(self.listener)
   return {
@@ -257,22 +303,28 @@ for _, code in ipairs(core.net_quiet) do
   QUIET[code] = true
 end
 
-function M.start(listener, handlers, opts, accept)
+local served = 0
+
+function M.start(listener, handlers, opts)
+  served = served + 1
   local server = setmetatable({
-    listener = listener, address = listener:addr(), name = opts.name, opts = opts,
-    accept = accept, max = opts.max_connections or MAX_CONNECTIONS,
-    live = 0, errors = 0, tasks = {}, workers = {}, conns = {}, quiet = QUIET,
-    handler = handlers.run, on_open = handlers.on_open, on_data = handlers.on_data,
-    on_close = handlers.on_close, buffers = opts.buffers,
-    start_conn = handlers.run and start_task or start_served,
-    room = rl.event(), empty = rl.event(), stopped = rl.event(),
+    id = served, listener = listener, address = listener:addr(), name = opts.name, opts = opts,
+    max = opts.max_connections or MAX_CONNECTIONS, live = 0, errors = 0, quiet = QUIET,
+    workers = {}, conns = {}, buffers = opts.buffers,
+    queue = {first = 1, last = 0}, on_open = handlers.on_open, on_data = handlers.on_data,
+    on_close = handlers.on_close, start_conn = handlers.run and start_task or start_served,
+    room = sync.event(), empty = sync.event(), over = sync.event(),
   }, Server)
+  server.body = handlers.run and task_body(server, handlers.run)
   core.net_hold(listener)
   if handlers.on_data then
     server.crew = core.net_crew()
     start_worker(server)
   end
-  rl.daemon(accept_all, server)
+  run.stoppers[server] = function(grace)
+    begin_stop(server, grace)
+  end
+  task.daemon(accept_task, server)
   return server
 end
 

@@ -92,13 +92,14 @@ local function commit(i, c)
 end
 
 -- What a waker gave.
-local function woken(cases, i, v, code, ...)
+local function woken(cases, i, ...)
+  local v, code = ...
   if i == nil then
     return fail(v)
   end
   local c = cases[i]
   if v ~= nil then
-    return i, v, code, ...
+    return i, ...
   elseif c.send then
     error("send on closed channel", 3)
   elseif code == CLOSED then

@@ -242,7 +242,10 @@ end
 function RW:lock(t)
   options.seconds(t)
   enter()
-  return self:try_lock() or line_wait(self, {write = true}, t, reasons.lock)
+  if self:try_lock() then
+    return true
+  end
+  return line_wait(self, {write = true}, t, reasons.lock)
 end
 
 --- Lock for reading. Parks.
@@ -251,7 +254,10 @@ end
 function RW:rlock(t)
   options.seconds(t)
   enter()
-  return self:try_rlock() or line_wait(self, {}, t, reasons.lock)
+  if self:try_rlock() then
+    return true
+  end
+  return line_wait(self, {}, t, reasons.lock)
 end
 
 --- Unlock what was locked for writing.
@@ -344,7 +350,10 @@ function Semaphore:acquire(k, t)
   k = k or 1
   whole(k, 0, "tokens")
   enter()
-  return self:try_acquire(k) or line_wait(self, {k = k}, t, reasons["semaphore acquire"])
+  if self:try_acquire(k) then
+    return true
+  end
+  return line_wait(self, {k = k}, t, reasons["semaphore acquire"])
 end
 
 --- Give k tokens back.

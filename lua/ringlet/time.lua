@@ -132,14 +132,21 @@ local function check_period(t)
   end
 end
 
-local function tick(self)
-  local now = core.now()
-  if not core.wake(self.q, now) then
-    self.tick = now
-  end
-  -- Late ticks are dropped, the beat is kept.
+-- The next beat after now: late ticks are dropped, the beat is kept.
+local function next_beat(self, now)
   self.due = self.due + self.period * math.max(1, math.floor((now - self.due) / self.period + 1))
   core.alarm_set(self.alarm, math.max(self.due - now, 0))
+end
+
+-- A tick nobody waits for is kept, and no further one is due until it was consumed: a ticker nobody
+-- looks at causes no wake-ups and does not hide a deadlock.
+local function tick(self)
+  local now = core.now()
+  if core.wake(self.q, now) then
+    next_beat(self, now)
+  else
+    self.tick = now
+  end
 end
 
 local function start(self, t)
@@ -187,6 +194,7 @@ function Ticker:poll_(peek)
   local v = self.tick
   if v and not peek then
     self.tick = nil
+    next_beat(self, core.now())
   end
   return v ~= nil, v
 end

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #ifndef RL_WHEEL_TICK_NS
-#define RL_WHEEL_TICK_NS (1 << 20) /* 1.05 ms; a power of two, at least 1 << 16 */
+#define RL_WHEEL_TICK_NS (1 << 16) /* 65.5 us; a power of two, at least 1 << 16 */
 #endif
 
 struct rl_wheel; /* opaque, 8 KiB, heap */

@@ -210,13 +210,12 @@ static int lconn_read_exactly(lua_State *L)
 	return give_bytes(L, s, n, n);
 }
 
-/* Look for `delim` in what was received and not looked at yet; -1: not there. */
+/* Look for `delim` in what was received; -1: not there. A reader that parked has seen all but what
+ * it waited for. */
 static int64_t find_delim(struct rl_stream *s, const char *delim, size_t len, bool again)
 {
-	uint32_t from = again && s->scanned > len - 1 ? s->scanned - (uint32_t)(len - 1) : 0;
-	int64_t at = rl_bytes_find(&s->in, from, delim, len);
-	s->scanned = s->in.len;
-	return at;
+	uint32_t from = again && s->need > len ? s->need - (uint32_t)len : 0;
+	return rl_bytes_find(&s->in, from, delim, len);
 }
 
 /* No delimiter yet: too long already, or to be waited for. */

@@ -10,6 +10,7 @@
 #include "lua/lnet.h"
 
 #include "base/err.h"
+#include "base/slab.h"
 #include "lua/lbuffer.h"
 #include "rt/dial.h"
 #include "rt/resolve.h"
@@ -517,6 +518,44 @@ static int lnet_crew_gc(lua_State *L)
 	return 0;
 }
 
+/* conn, owner, task slot: whose connection it is */
+static int lnet_claim(lua_State *L)
+{
+	struct rl_stream *s = conn_at(L, 1);
+	if (!s)
+		return 0;
+	s->owner = (uint32_t)lua_tointeger(L, 2);
+	s->task = (uint32_t)lua_tointeger(L, 3);
+	return 0;
+}
+
+/* The next open stream of an owner from slot *i on, which moves behind it; NULL: no more. */
+static struct rl_stream *next_owned(const struct rl_net *net, uint32_t owner, uint32_t *i)
+{
+	for (struct rl_stream *s = rl_slab_at(net->streams, *i); s; s = rl_slab_at(net->streams, *i)) {
+		++*i;
+		if (rl_stream_is_live(s) && s->owner == owner && !(s->flags & RL_STREAM_CLOSED))
+			return s;
+	}
+	return NULL;
+}
+
+/* owner -> set of the tasks' slots; its connections are reset */
+static int lnet_abort_owned(lua_State *L)
+{
+	struct rl_net *net = rl_lnet_net(L, rl_lnet_of(L));
+	uint32_t owner = (uint32_t)lua_tointeger(L, 1), i = 0;
+	lua_createtable(L, 0, 0);
+	for (struct rl_stream *s = next_owned(net, owner, &i); s; s = next_owned(net, owner, &i)) {
+		if (s->task > 0) {
+			lua_pushboolean(L, 1);
+			lua_rawseti(L, -2, (int)s->task);
+		}
+		rl_stream_abort(s);
+	}
+	return 1;
+}
+
 /* conn -> is a handler at work on it? */
 static int lnet_is_busy(lua_State *L)
 {
@@ -551,6 +590,8 @@ static const luaL_Reg functions[] = {
 	{"net_crew_stop", lnet_crew_stop},
 	{"net_next", lnet_next},
 	{"net_rest", lnet_rest},
+	{"net_claim", lnet_claim},
+	{"net_abort_owned", lnet_abort_owned},
 	{"net_is_busy", lnet_is_busy},
 	{"net_lacks_worker", lnet_lacks_worker},
 	{NULL, NULL},

@@ -243,8 +243,10 @@ static bool vm_idle(void *self)
 		if (kib < h->gc_full * IDLE_GC_GROWTH + 256)
 			return false;
 		h->gc_cycle = true;
+		h->gc_steps = 2 * (unsigned)(kib / IDLE_GC_KIB) + 16;
 	}
-	if (lua_gc(h->main, LUA_GCSTEP, IDLE_GC_KIB) == 0)
+	/* A generational collector never says that a cycle has ended: hence the bound. */
+	if (lua_gc(h->main, LUA_GCSTEP, IDLE_GC_KIB) == 0 && --h->gc_steps > 0)
 		return true;
 	h->gc_cycle = false;
 	h->gc_full = lua_gc(h->main, LUA_GCCOUNT, 0);

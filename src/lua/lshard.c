@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-static const char shard_key;
+static const char shard_key, core_key;
 
 int64_t rl_lua_deadline(lua_State *L, struct rl_lua *h, int arg)
 {
@@ -173,7 +173,7 @@ static int lshard_random(lua_State *L)
 
 static void set_count(lua_State *L, const char *name, double n)
 {
-	lua_pushnumber(L, n);
+	lua_pushinteger(L, (lua_Integer)n);
 	lua_setfield(L, -2, name);
 }
 
@@ -285,7 +285,14 @@ static struct rl_lua *shard_of_state(lua_State *L)
 __attribute__((visibility("default"))) int luaopen_ringlet_core(lua_State *L)
 {
 	struct rl_lua *h = shard_of_state(L);
+	lua_pushlightuserdata(L, (void *)&core_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	if (lua_istable(L, -1))
+		return 1;
 	lua_createtable(L, 0, 64);
+	lua_pushlightuserdata(L, (void *)&core_key);
+	lua_pushvalue(L, -2);
+	lua_rawset(L, LUA_REGISTRYINDEX);
 	rl_lua_register(L, h, functions);
 	rl_lua_open_run(L, h);
 	rl_lua_open_task(L, h);

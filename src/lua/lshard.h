@@ -46,6 +46,7 @@ struct rl_lua {
 	int64_t slice_ns;
 	double gc_full;          /* KiB after the last full cycle in idle time */
 	bool gc_cycle;
+	unsigned gc_steps;       /* how many steps this cycle may still take */
 	struct rl_watch *watch;  /* NULL: no preemption */
 	struct rl_signals *signals;
 	volatile sig_atomic_t brk;

@@ -264,7 +264,7 @@ int rl_stream_expect(struct rl_stream *s, uint32_t need, uint32_t most)
 void rl_stream_consume(struct rl_stream *s, uint32_t n)
 {
 	rl_bytes_skip(&s->net->chunks, &s->in, n);
-	s->scanned = 0;
+	s->need = 0;
 	if (s->more)
 		s->more->want = 0;
 	recv_resume(s, read_high(s) / 2);

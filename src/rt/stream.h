@@ -71,14 +71,14 @@ struct rl_stream {
 	};
 	struct rl_net *net;
 	struct rl_bytes in;
-	uint32_t need;               /* bytes the reader waits for */
-	uint32_t scanned;            /* received bytes known not to hold what the reader looks for */
 	struct rl_out *out;          /* while something is queued */
 	struct rl_stream_more *more;
 	struct rl_stream **handle;
 	uint64_t bytes_in, bytes_out;
 	uint32_t reads, writes;      /* completed receives and sends */
+	uint32_t need;               /* bytes the reader waits for; 0 once it has read */
 	uint32_t slot;
+	uint32_t owner, task;        /* the floor above's: whose it is, and which task handles it */
 	int16_t in_err, out_err;     /* why nothing can be received or sent any more */
 	uint16_t flags;
 };
