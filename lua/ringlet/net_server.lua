@@ -59,33 +59,33 @@ local function ended(server, conn)
   server.room:set()
 end
 
--- A task for each connection. It takes the connection from a queue: with arguments or a handle it
--- would be more than its coroutine, and calls from here would leave it with a larger stack.
-
-local function finish(server, conn, ok, err)
-  succeeded(server, ok, err)
-  ended(server, conn)
-end
+-- A task for each connection. It finds the connection by its slot: with arguments or a handle it
+-- would be more than its coroutine. Few and small frames lie below the handler, because a coroutine
+-- that waits costs as much as its stack.
 
 local function task_body(server, handler)
-  local accepted = server.queue
+  local conns = server.conns
+
+  local function conn_of_task()
+    return conns[(core.current())]
+  end
+
+  local function finish(ok, err)
+    local slot = core.current()
+    succeeded(server, ok, err)
+    ended(server, conns[slot])
+    conns[slot] = false
+  end
+
   return function()
-    local first = accepted.first
-    local conn = accepted[first]
-    accepted[first] = false
-    accepted.first = first + 1
-    return finish(server, conn, xpcall(handler, trace, conn))
+    return finish(xpcall(handler, trace, conn_of_task()))
   end
 end
 
 local function start_task(server, conn)
-  local accepted = server.queue
-  if accepted.first > accepted.last then
-    accepted.first, accepted.last = 1, 0
-  end
-  accepted.last = accepted.last + 1
-  accepted[accepted.last] = conn
-  core.net_claim(conn, server.id, (core.spawn(threads, 0, server.body)))
+  local slot = core.spawn(threads, 0, server.body)
+  server.conns[slot] = conn
+  core.net_claim(conn, server.id, slot)
 end
 
 -- Workers. A connection is served from the moment it is accepted until its end is handled.
@@ -311,7 +311,7 @@ function M.start(listener, handlers, opts)
     id = served, listener = listener, address = listener:addr(), name = opts.name, opts = opts,
     max = opts.max_connections or MAX_CONNECTIONS, live = 0, errors = 0, quiet = QUIET,
     workers = {}, conns = {}, buffers = opts.buffers,
-    queue = {first = 1, last = 0}, on_open = handlers.on_open, on_data = handlers.on_data,
+    on_open = handlers.on_open, on_data = handlers.on_data,
     on_close = handlers.on_close, start_conn = handlers.run and start_task or start_served,
     room = sync.event(), empty = sync.event(), over = sync.event(),
   }, Server)

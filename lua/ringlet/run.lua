@@ -13,6 +13,9 @@ local task = require "ringlet.task"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
 
+-- Our own code is not preempted: its steps belong together.
+core.library((debug.getinfo(1, "S").source:gsub("run%.lua$", "")))
+
 local M = {}
 
 local KNOWN = {
@@ -59,10 +62,22 @@ local function deadlock_report(seed)
 end
 
 -- Ctrl-C of a stock interpreter: it sets a hook that raises in whatever Lua code runs next.
+-- That may be this file, a task, or nothing at all while the shard sleeps.
 local function take_interrupt(run)
   if not run.interrupted and core.hooked() then
     core.unhook()
     run.interrupted = true
+    cancel_all("interrupted")
+  end
+end
+
+local function is_interrupt(err)
+  return type(err) == "string" and err:find("interrupted!$") ~= nil
+end
+
+local function interrupted()
+  if active and not active.interrupted then
+    active.interrupted = true
     cancel_all("interrupted")
   end
 end
@@ -155,7 +170,8 @@ local function check(main, opts)
   elseif active then
     error("run inside a run", 3)
   end
-  return options.check(opts, KNOWN, 3)
+  local checked = options.check(opts, KNOWN, 3)
+  return checked
 end
 
 local function results(run, h)
@@ -191,12 +207,21 @@ function M.run(main, opts, ...)
   task.on_overrun = opts.on_overrun or function(text)
     io.stderr:write("ringlet: ", text, "\n")
   end
+  task.on_failure = function(e)
+    if is_interrupt(e) then
+      interrupted()
+    end
+  end
   nest.install()
   local h = task.go(main, ...)
   h.main = true
   h.on_end = main_ended(run)
   task.anchor(h)
   local ok, err = pcall(drain, run, seed)
+  if not ok and is_interrupt(err) then
+    interrupted()
+    ok, err = pcall(drain, run, seed)
+  end
   active = nil
   close()
   if not ok then

@@ -277,6 +277,9 @@ local function ended(slot, id, ok, err, co, dropped)
     end
   end
   finish_handle(h, ok, err, trace)
+  if not ok then
+    M.on_failure(err)
+  end
   local joined = h.q and core.wake_all(h.q, h[2], unpack(h, 4, 3 + h[3])) or 0
   if h.on_end then
     h.on_end(h, ok, err)

@@ -37,6 +37,8 @@ TEST(small_writes_of_a_turn_are_one_send)
 	CHECK_EQ(a->writes, 1);
 	CHECK_EQ(rl_bytes_find(&b->in, 0, "xyyz", 4), 99);
 	rl_stream_consume(b, 202);
+	CHECK_EQ(rl_stream_extend(a), 0);
+	a->more->write_high = 100000;
 	put_chunk(a, 3000, 'x');
 	put_chunk(a, 3000, 'y');
 	rl_stream_expect(b, 6000, 6000);

@@ -99,6 +99,8 @@ static int task_results(struct rl_task *t)
 static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 {
 	lua_State *L = h->main;
+	int base = lua_gettop(L);
+	luaL_checkstack(L, 16, NULL);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->ended_ref);
 	lua_pushinteger(L, (lua_Integer)t->slot + 1);
 	lua_pushnumber(L, (double)t->id);
@@ -109,8 +111,16 @@ static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 		lua_xmove(t->co, L, 1);
 	lua_rawgeti(L, THREADS, (int)t->slot + 1);
 	lua_pushboolean(L, (t->flags & RL_TASK_DROPPED) != 0);
-	if (lua_pcall(L, 6, 0, 0) != 0)
+	for (int i = 1; i <= 7; i++)
+		lua_pushvalue(L, base + i);
+	if (lua_pcall(L, 6, 0, 0) != 0) {
+		/* Ctrl-C's hook raised here instead of in a task: it did so once. */
 		lua_pop(L, 1);
+		h->interrupted = true;
+		h->brk = 1;
+		lua_pcall(L, 6, 0, 0);
+	}
+	lua_settop(L, base);
 }
 
 /* The results, from the coroutine's stack into the handle, if somebody still has it. */
@@ -234,10 +244,43 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 	return status == LUA_OK ? task_ended(h, t, nres) : task_failed(h, t);
 }
 
+/* Is the running function one of ours? Its steps belong together: the hook stays armed and fires again
+ * at the next instruction, until user code runs. */
+static bool in_library(lua_State *L, struct rl_lua *h, lua_Debug *ar)
+{
+	return h->library[0] && lua_getinfo(L, "S", ar)
+		&& strncmp(ar->source, h->library, strlen(h->library)) == 0;
+}
+
+/* The count hook of a task that used up its slice: give up the turn, if that can be done here. */
+static void preempt_hook(lua_State *L, lua_Debug *ar)
+{
+	lua_pushlightuserdata(L, (void *)preempt_hook);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	struct rl_lua *h = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	if (h && in_library(L, h, ar))
+		return;
+	lua_sethook(L, NULL, 0, 0);
+	struct rl_task *t = h ? h->shard.current : NULL;
+	if (!t || t->co != L || h->running != L || t->state != RL_TASK_RUNNING)
+		return;
+	if (h->pins > 0 || !lua_isyieldable(L))
+		return;
+	t->flags |= RL_TASK_PREEMPTED;
+	h->shard.counts.preemptions++;
+	lua_yield(L, 0);
+}
+
 /* Idle time is the collector's, until it has seen everything once and nothing new came. */
 static bool vm_idle(void *self)
 {
 	struct rl_lua *h = self;
+	lua_Hook hook = lua_gethook(h->main);
+	if (hook && hook != preempt_hook) {
+		h->brk = 1;
+		return true;
+	}
 	if (!h->gc_cycle) {
 		double kib = lua_gc(h->main, LUA_GCCOUNT, 0);
 		if (kib < h->gc_full * IDLE_GC_GROWTH + 256)
@@ -251,25 +294,6 @@ static bool vm_idle(void *self)
 	h->gc_cycle = false;
 	h->gc_full = lua_gc(h->main, LUA_GCCOUNT, 0);
 	return false;
-}
-
-/* The count hook of a task that used up its slice: give up the turn, if that can be done here. */
-static void preempt_hook(lua_State *L, lua_Debug *ar)
-{
-	(void)ar;
-	lua_pushlightuserdata(L, (void *)preempt_hook);
-	lua_rawget(L, LUA_REGISTRYINDEX);
-	struct rl_lua *h = lua_touserdata(L, -1);
-	lua_pop(L, 1);
-	lua_sethook(L, NULL, 0, 0);
-	struct rl_task *t = h ? h->shard.current : NULL;
-	if (!t || t->co != L || h->running != L || t->state != RL_TASK_RUNNING)
-		return;
-	if (h->pins > 0 || !lua_isyieldable(L))
-		return;
-	t->flags |= RL_TASK_PREEMPTED;
-	h->shard.counts.preemptions++;
-	lua_yield(L, 0);
 }
 
 /* Signal context: arm the hook on the running task's coroutine, unless the user has a hook there. */
@@ -384,6 +408,16 @@ static int lrun_hooks(lua_State *L)
 	return 0;
 }
 
+/* library(prefix): how the source names of our own Lua files begin; they are not preempted */
+static int lrun_library(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	const char *prefix = luaL_checkstring(L, 1);
+	if (strlen(prefix) < sizeof h->library)
+		strcpy(h->library, prefix);
+	return 0;
+}
+
 /* loop() -> enum rl_loop_end as a number, or a negative code */
 static int lrun_loop(lua_State *L)
 {
@@ -481,7 +515,9 @@ static int lrun_pass(lua_State *L)
 static int lrun_hooked(lua_State *L)
 {
 	lua_Hook hook = lua_gethook(L);
-	lua_pushboolean(L, hook && hook != preempt_hook);
+	struct rl_lua *h = rl_lua_of(L);
+	lua_pushboolean(L, h->interrupted || (hook && hook != preempt_hook));
+	h->interrupted = false;
 	return 1;
 }
 
@@ -503,6 +539,7 @@ static const luaL_Reg functions[] = {
 	{"close", lrun_close},
 	{"watch", lrun_watch},
 	{"hooks", lrun_hooks},
+	{"library", lrun_library},
 	{"loop", lrun_loop},
 	{"refill", lrun_refill},
 	{"credit", lrun_credit},

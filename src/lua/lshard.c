@@ -45,6 +45,8 @@ struct rl_task *rl_lua_check_park(lua_State *L, struct rl_lua *h)
 	struct rl_task *t = h->shard.current;
 	if (!t || t->state != RL_TASK_RUNNING)
 		luaL_error(L, "not inside a task");
+	if (!rl_shard_is_home(&h->shard))
+		luaL_error(L, "this process is a fork of the one that called run: it cannot use its tasks");
 	if (h->pins > 0 || !lua_isyieldable(L))
 		luaL_error(L, "cannot park here: the call is inside a C function that cannot be yielded "
 			"across (table.sort, string.gsub, require, a metamethod called from C)");

@@ -45,11 +45,13 @@ struct rl_lua {
 	int64_t credit_ns;
 	int64_t slice_ns;
 	double gc_full;          /* KiB after the last full cycle in idle time */
+	bool interrupted;        /* Ctrl-C's error was raised in a callback of ours */
 	bool gc_cycle;
 	unsigned gc_steps;       /* how many steps this cycle may still take */
 	struct rl_watch *watch;  /* NULL: no preemption */
 	struct rl_signals *signals;
 	volatile sig_atomic_t brk;
+	char library[256];       /* see lrun_library */
 };
 
 /* The shard of the running function. */

@@ -514,6 +514,7 @@ static int sim_open(struct rl_os **out, const struct rl_os_config *config)
 		return -ENOMEM;
 	config = config ? config : &defaults;
 	sim->os.ops = &rl_sim_ops;
+	sim->os.closed_world = true;
 	sim->now_ns = START_NS;
 	rl_list_init(&sim->held);
 	rl_list_init(&sim->reqs);

@@ -15,11 +15,27 @@
 #include "rt/wait.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #ifndef RL_TASKS_MAX
 #define RL_TASKS_MAX (1u << 24)
 #endif
 #define TASKS_PER_CHUNK 256
+#define HOME_SIZE 4096
+
+/* A page that reads 1 here and 0 in a forked child. */
+static const volatile uint32_t *home_page(void)
+{
+	uint32_t *p = mmap(NULL, HOME_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	if (madvise(p, HOME_SIZE, MADV_WIPEONFORK) < 0) {
+		munmap(p, HOME_SIZE);
+		return NULL;
+	}
+	*p = 1;
+	return p;
+}
 
 int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 {
@@ -27,6 +43,7 @@ int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 	rl_list_init(&s->runq);
 	rl_list_init(&s->dirty);
 	s->vm = *vm;
+	s->home = home_page();
 	s->due_ns = -1;
 	s->tasks = rl_slab_new(sizeof(struct rl_task), TASKS_PER_CHUNK, RL_TASKS_MAX);
 	return s->tasks ? 0 : -ENOMEM;
@@ -38,6 +55,9 @@ void rl_shard_term(struct rl_shard *s)
 	if (s->tasks)
 		rl_slab_free(s->tasks);
 	s->tasks = NULL;
+	if (s->home)
+		munmap((void *)s->home, HOME_SIZE);
+	s->home = NULL;
 }
 
 int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_config *config,
@@ -145,13 +165,34 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* Take the next due timer. Where nobody outside decides it (sim), those of one instant are permuted. */
+static struct rl_timer *take_due(struct rl_shard *s, struct rl_list *due)
+{
+	struct rl_list *first = rl_list_first(due), *l = first;
+	if (!first)
+		return NULL;
+	struct rl_timer *t = rl_container(first, struct rl_timer, link);
+	uint64_t peers = 1;
+	if (s->os->closed_world) {
+		int64_t at = t->deadline_ns;
+		for (l = first->next; l != due; l = l->next, peers++)
+			if (rl_container(l, struct rl_timer, link)->deadline_ns != at)
+				break;
+		l = first;
+		for (uint64_t k = peers > 1 ? s->os->ops->random(s->os) % peers : 0; k > 0; k--)
+			l = l->next;
+	}
+	rl_list_remove(l);
+	return rl_container(l, struct rl_timer, link);
+}
+
 static void fire_deadlines(struct rl_shard *s)
 {
 	struct rl_list due;
 	rl_list_init(&due);
 	rl_wheel_advance(s->deadlines, s->now_ns, &due);
-	for (struct rl_list *l = rl_list_pop(&due); l; l = rl_list_pop(&due))
-		rl_wait_end(s, rl_container(l, struct rl_task, deadline.link), -ETIMEDOUT);
+	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due))
+		rl_wait_end(s, rl_container(t, struct rl_task, deadline), -ETIMEDOUT);
 }
 
 static void fire_alarms(struct rl_shard *s)
@@ -159,8 +200,8 @@ static void fire_alarms(struct rl_shard *s)
 	struct rl_list due;
 	rl_list_init(&due);
 	rl_wheel_advance(s->alarms, s->now_ns, &due);
-	for (struct rl_list *l = rl_list_pop(&due); l; l = rl_list_pop(&due)) {
-		struct rl_alarm *a = rl_container(l, struct rl_alarm, timer.link);
+	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due)) {
+		struct rl_alarm *a = rl_container(t, struct rl_alarm, timer);
 		a->fire(a);
 	}
 }
@@ -185,6 +226,14 @@ static void flush_dirty(struct rl_shard *s)
 	}
 }
 
+/* A whole slice has passed: time and the kernel are due, whatever the turn count says. */
+static void after_preempt(struct rl_shard *s, struct rl_task *t)
+{
+	rl_ready(s, t);
+	s->since_clock = RL_TURNS_PER_CLOCK;
+	s->since_poll = RL_TURNS_PER_POLL;
+}
+
 static void run_one(struct rl_shard *s)
 {
 	struct rl_task *t = rl_container(rl_list_pop(&s->runq), struct rl_task, clause.link);
@@ -196,7 +245,7 @@ static void run_one(struct rl_shard *s)
 	if (ran == RL_RAN_ENDED)
 		rl_task_free(s, t);
 	else if (ran == RL_RAN_YIELDED)
-		rl_ready(s, t);
+		after_preempt(s, t);
 }
 
 /* Enter the kernel: until `deadline_ns` if nothing is runnable. */

@@ -80,6 +80,7 @@ struct rl_shard {
 	unsigned holds;            /* servers and the like that keep run alive */
 	unsigned since_poll, since_clock;
 	struct rl_counts counts;
+	const volatile uint32_t *home; /* a page that a fork finds wiped; NULL: not to be had */
 	/* For the watchdog's eyes: written by the shard's thread, read by the watchdog's. */
 	_Atomic uint32_t run_seq;
 	_Atomic uint32_t in_task;
@@ -122,6 +123,12 @@ void rl_alarm_stop(struct rl_shard *s, struct rl_alarm *a);
 static inline bool rl_alarm_is_set(const struct rl_alarm *a)
 {
 	return rl_timer_is_set(&a->timer);
+}
+
+/* False in a process forked from the one that made the shard. */
+static inline bool rl_shard_is_home(const struct rl_shard *s)
+{
+	return !s->home || *s->home;
 }
 
 /* Ask for `d->flush` before the kernel is entered next; idempotent. */
