@@ -60,7 +60,7 @@ function H.on(backend, name, fn)
         busted.pending(what .. ": " .. H.missing[backend])
         return
       end
-      local all = {backend = backend}
+      local all = {backend = backend, timeout = H.torture and 100 or nil}
       for k, v in pairs(opts or {}) do all[k] = v end
       t.it(what, test, all)
     end, backend)

@@ -210,6 +210,7 @@ function M.run(main, opts, ...)
   task.on_failure = function(e)
     if is_interrupt(e) then
       interrupted()
+      return true
     end
   end
   nest.install()

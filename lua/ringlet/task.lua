@@ -277,16 +277,14 @@ local function ended(slot, id, ok, err, co, dropped)
     end
   end
   finish_handle(h, ok, err, trace)
-  if not ok then
-    M.on_failure(err)
-  end
+  local quiet = not ok and M.on_failure(err)
   local joined = h.q and core.wake_all(h.q, h[2], unpack(h, 4, 3 + h[3])) or 0
   if h.on_end then
     h.on_end(h, ok, err)
   end
   if h.parent then
     leave_parent(h, ok, err)
-  elseif not ok and joined == 0 and not h.main and not cancel.is_cancel(err) then
+  elseif not ok and joined == 0 and not h.main and not quiet and not cancel.is_cancel(err) then
     report(err, trace or "", h)
   end
 end

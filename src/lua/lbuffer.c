@@ -23,16 +23,10 @@ static const char loan_key, owned_key; /* their addresses name the metatables */
 
 struct rl_slice *rl_lbuffer_test(lua_State *L, int arg)
 {
-	struct rl_slice *s = lua_touserdata(L, arg);
-	if (!s || !lua_getmetatable(L, arg))
+	if (lua_type(L, arg) != LUA_TUSERDATA || rl_rawlen(L, arg) != sizeof(struct rl_slice))
 		return NULL;
-	lua_pushlightuserdata(L, (void *)&loan_key);
-	lua_rawget(L, LUA_REGISTRYINDEX);
-	lua_pushlightuserdata(L, (void *)&owned_key);
-	lua_rawget(L, LUA_REGISTRYINDEX);
-	bool is = lua_rawequal(L, -3, -2) || lua_rawequal(L, -3, -1);
-	lua_pop(L, 3);
-	return is ? s : NULL;
+	struct rl_slice *s = lua_touserdata(L, arg);
+	return s->tag == &loan_key || s->tag == &owned_key ? s : NULL;
 }
 
 bool rl_lbuffer_is_valid(const struct rl_lua *h, const struct rl_slice *s)
@@ -63,6 +57,7 @@ static struct rl_slice *new_slice(lua_State *L, const char *key)
 {
 	struct rl_slice *s = lua_newuserdata(L, sizeof *s);
 	memset(s, 0, sizeof *s);
+	s->tag = key;
 	lua_pushlightuserdata(L, (void *)key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_setmetatable(L, -2);
@@ -72,10 +67,11 @@ static struct rl_slice *new_slice(lua_State *L, const char *key)
 void rl_lbuffer_push(lua_State *L, struct rl_lua *h, const struct rl_piece *p)
 {
 	struct rl_slice *s = new_slice(L, &loan_key);
-	*s = (struct rl_slice){
-		.chunk = p->chunk, .gen = p->chunk->gen, .off = p->off, .len = p->len,
-		.serial = h->shard.net->serial,
-	};
+	s->chunk = p->chunk;
+	s->gen = p->chunk->gen;
+	s->off = p->off;
+	s->len = p->len;
+	s->serial = h->shard.net->serial;
 }
 
 static void push_copy(lua_State *L, const char *data, size_t len)
@@ -261,6 +257,7 @@ static int lslice_slice(lua_State *L)
 	uint32_t off, n = check_range(L, 2, s->len, -1, &off);
 	struct rl_slice *part = new_slice(L, s->serial ? &loan_key : &owned_key);
 	*part = *s;
+	part->tag = s->serial ? &loan_key : &owned_key;
 	part->off += off;
 	part->len = n;
 	if (!s->serial)

@@ -13,6 +13,7 @@
 #include "rt/net.h"
 
 struct rl_slice {
+	const void *tag;         /* says that a userdata is one */
 	struct rl_chunk *chunk;  /* NULL: released */
 	uint32_t gen, off, len;
 	uint32_t serial;         /* of the net; 0: owned */

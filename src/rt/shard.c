@@ -282,11 +282,12 @@ static int wait_kernel(struct rl_shard *s)
 	bool outside = s->os->in_flight > 0 || s->os->works > 0;
 	if (s->due_ns < 0 && !outside)
 		return RL_LOOP_DEADLOCK;
-	if (s->vm.idle(s->vm.self))
-		return rl_os_ready(s->os) ? poll_kernel(s, 0) : 0;
-	int n = poll_kernel(s, s->due_ns);
-	if (n == 0 && s->due_ns < 0 && s->os->closed_world && s->runq_len == 0
-		&& rl_list_empty(&s->dirty))
+	bool busy = s->vm.idle(s->vm.self);
+	if (busy && !rl_os_ready(s->os))
+		return 0;
+	int n = poll_kernel(s, busy ? 0 : s->due_ns);
+	if (n == 0 && !busy && s->due_ns < 0 && s->os->closed_world && s->runq_len == 0
+		&& rl_list_empty(&s->dirty) && !rl_os_ready(s->os))
 		return RL_LOOP_DEADLOCK;
 	return n < 0 ? n : 0;
 }
