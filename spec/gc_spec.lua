@@ -2,9 +2,9 @@
 local rl = require "ringlet"
 local H = require "spec.helper"
 
--- Is an object gone after `use(object)`? It lives on the stack of a task of its own, which ends: stale
--- slots of a living stack may keep anything alive. So may compiled code, which has immutable upvalues
--- as constants: there is none.
+-- Is an object gone after `use(object)`? It lives on the stack of a task of its own, which ends:
+-- stale slots of a living stack may keep anything alive. So may compiled code, which has immutable
+-- upvalues as constants: there is none.
 local function is_released(use)
   if H.jit then
     require("jit").off()

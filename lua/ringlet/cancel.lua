@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- cancel: cancel scopes, without any policy of who opens them.
 --
--- A cancel scope is a task (its handle) or a table {owner, outer, children, cancelled, shield} pushed
--- on its owner by timeout, scope and shield. `cancelled` holds the error value that is raised for it.
+-- A cancel scope is a task (its handle) or a table {owner, outer, children, cancelled, shield}
+-- pushed on its owner by timeout, scope and shield. `cancelled` holds the error value that is
+-- raised for it.
 --
--- Invariants: handle.scope is the innermost scope the task has pushed; a child's handle.parent is the
--- scope it was spawned in; the core's cancel flag of a task is set exactly while `effective` finds
--- something, so park points need to look at one bit only. The outermost cancelled scope in reach wins;
--- a shield ends the reach.
+-- Invariants: handle.scope is the innermost scope the task has pushed; a child's handle.parent is
+-- the scope it was spawned in; the core's cancel flag of a task is set exactly while `effective`
+-- finds something, so park points need to look at one bit only. The outermost cancelled scope in
+-- reach wins; a shield ends the reach.
 
 local core = require "ringlet.core"
 

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- chan: channels.
 --
--- The buffer and all rules live here, where the JIT can compile them; the core's wait queue holds who
--- waits (side one receivers, side two senders, each with the value it offers). A channel is a userdata,
--- because LuaJIT honours __len only there; its metatable is its state table, whose own metatable has
--- the methods.
+-- The buffer and all rules live here, where the JIT can compile them; the core's wait queue holds
+-- who waits (side one receivers, side two senders, each with the value it offers). A channel is a
+-- userdata, because LuaJIT honours __len only there; its metatable is its state table, whose own
+-- metatable has the methods.
 --
--- Invariants: `easy` is true only while the channel is open, nobody waits on either side, and `send` on a
--- full or `recv` on an empty buffer has nothing else to do but park; whoever parks clears it first. No
--- receiver waits while a value is buffered, no sender while there is room.
+-- Invariants: `easy` is true only while the channel is open, nobody waits on either side, and
+-- `send` on a full or `recv` on an empty buffer has nothing else to do but park; whoever parks
+-- clears it first. No receiver waits while a value is buffered, no sender while there is room.
 
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
@@ -213,8 +213,8 @@ function Chan.try_recv(ch)
   return nil, "EAGAIN: channel is empty", "EAGAIN"
 end
 
---- Close: buffered values can still be received; senders raise; receivers get the end. With a message,
--- recv gives it after the buffer, and iter raises it.
+--- Close: buffered values can still be received; senders raise; receivers get the end. With a
+-- message, recv gives it after the buffer, and iter raises it.
 -- @tparam[opt] string msg
 -- @tparam[opt] string code
 -- @raise if it is closed already

@@ -59,7 +59,8 @@ local rl = {
 
   map = map.map, race = map.race,
 
-  --- Counters of this shard: tasks, created, finished, parks, turns, polls, timers, ops, handles, ...
+  --- Counters of this shard: tasks, created, finished, parks, turns, polls, timers, ops, handles,
+  -- ...
   -- @treturn table
   stats = core.stats,
 }

@@ -4,14 +4,15 @@
 local options = require "ringlet.options"
 local scope = require "ringlet.scope"
 
-local unpack = table.unpack or unpack -- luacheck: ignore 143
+local unpack = table.unpack or rawget(_G, "unpack")
 
 local M = {}
 
 --- Call fn(item, index) for every item, each in a task of its own. Parks.
 -- @tparam table list
 -- @tparam function fn a first result of nil with a code is a failure: the others are cancelled
--- @tparam[opt] table opts `limit` tasks at a time, `timeout` seconds for all, `progress` fn(done, total)
+-- @tparam[opt] table opts `limit` tasks at a time, `timeout` seconds for all, `progress` fn(done,
+-- total)
 -- @return a table of fn's first results in the order of the list, or nil, message, code, index
 -- @raise what fn raises, unchanged
 function M.map(list, fn, opts)
@@ -50,7 +51,8 @@ function M.map(list, fn, opts)
   return results
 end
 
---- Call every function in a task of its own; the first to end wins, the others are cancelled. Parks.
+--- Call every function in a task of its own; the first to end wins, the others are cancelled.
+-- Parks.
 -- @tparam table fns functions
 -- @return the winner's results; its error is raised unchanged
 function M.race(fns)

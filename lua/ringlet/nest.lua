@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- nest: coroutines of the user's inside a task. While run is active coroutine.resume, wrap, status and
--- close are these, so that a park inside a generator parks the whole task: the generator's yield is
--- recognised as ours, passed further up, and what ends the wait is passed down again.
+-- luacheck: ignore 122 (replacing fields of coroutine is what this file is for)
+-- nest: coroutines of the user's inside a task. While run is active coroutine.resume, wrap, status
+-- and close are these, so that a park inside a generator parks the whole task: the generator's
+-- yield is recognised as ours, passed further up, and what ends the wait is passed down again.
 
 local core = require "ringlet.core"
 

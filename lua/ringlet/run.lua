@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- run: a run from its first task to its last, whichever way it ends.
 --
--- Invariants: whatever ends the run - main's return or error, a deadlock, an interrupt, a stop - every
--- task has ended and the backend is closed before run returns or raises.
+-- Invariants: whatever ends the run - main's return or error, a deadlock, an interrupt, a stop -
+-- every task has ended and the backend is closed before run returns or raises.
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
@@ -11,7 +11,7 @@ local options = require "ringlet.options"
 local select_ = require "ringlet.select"
 local task = require "ringlet.task"
 
-local unpack = table.unpack or unpack -- luacheck: ignore 143
+local unpack = table.unpack or rawget(_G, "unpack")
 
 -- Our own code is not preempted: its steps belong together.
 core.library((debug.getinfo(1, "S").source:gsub("run%.lua$", "")))
@@ -192,9 +192,9 @@ end
 
 --- Run main as the first task; return its results when every task has ended.
 -- @tparam function main
--- @tparam[opt] table opts backend = "auto"|"uring"|"sim", seed and faults (sim), signals = true (SIGINT
--- and SIGTERM stop the run), grace = seconds (10), preempt = true, slice = seconds (0.01), debug = false
--- (record where tasks are created), on_overrun = fn(text, task)
+-- @tparam[opt] table opts backend = "auto"|"uring"|"sim", seed and faults (sim), signals = true
+-- (SIGINT and SIGTERM stop the run), grace = seconds (10), preempt = true, slice = seconds (0.01),
+-- debug = false (record where tasks are created), on_overrun = fn(text, task)
 -- @param ... main's arguments
 -- @return main's results
 -- @raise main's error, unchanged; "deadlock: ..."; "interrupted!"

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- scope: structured concurrency: rl.scope, rl.timeout, rl.shield, rl.finally, rl.pcall.
 --
--- Invariants: a scope is popped only after its children have ended; an error leaves as the same value;
--- a cancellation is caught only by the scope it belongs to.
+-- Invariants: a scope is popped only after its children have ended; an error leaves as the same
+-- value; a cancellation is caught only by the scope it belongs to.
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
@@ -166,7 +166,7 @@ local function wait_children(s)
 end
 
 local function leave_scope(s, ok, ...)
-  if not ok and not s.failure and not rawequal((...), s.cancelled) and not cancel.is_cancel((...)) then
+  if not ok and not s.failure and not cancel.is_cancel((...)) then
     s.failure = {(...)}
   end
   if not ok then
@@ -190,8 +190,8 @@ local function leave_scope(s, ok, ...)
   return true, ...
 end
 
---- Run fn(s); return when it and all tasks started by s:go have ended. The first failure cancels the
--- others and is raised unchanged. Parks.
+--- Run fn(s); return when it and all tasks started by s:go have ended. The first failure cancels
+-- the others and is raised unchanged. Parks.
 -- @tparam function fn
 -- @tparam[opt] table opts `timeout` seconds for everything, `limit` children at a time
 -- @return true and fn's results, or nil, message, "ETIMEDOUT"

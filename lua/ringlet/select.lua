@@ -2,8 +2,8 @@
 -- select: wait for the first of many.
 --
 -- A case is {x} or {send = ch, v}. One pass asks every case whether it is ready and chooses among
--- those that are (each with equal chance, or the first when cases.ordered); if none is, the task parks
--- on all of them with one call to the core. `cases` is never modified.
+-- those that are (each with equal chance, or the first when cases.ordered); if none is, the task
+-- parks on all of them with one call to the core. `cases` is never modified.
 
 local chan = require "ringlet.chan"
 local core = require "ringlet.core"
@@ -137,8 +137,9 @@ local function describe(cases, n)
 end
 
 --- Wait for the first of several cases. Parks.
--- @tparam table cases {x}: receive from a channel, or wait for a task, event, ticker, timer or server;
--- {send = ch, v}: send; false: disabled. `cases.ordered = true` prefers the first ready case
+-- @tparam table cases {x}: receive from a channel, or wait for a task, event, ticker, timer or
+-- server; {send = ch, v}: send; false: disabled. `cases.ordered = true` prefers the first ready
+-- case
 -- @tparam[opt] number t seconds; 0: do not wait
 -- @treturn integer the case, or nil, message, "ETIMEDOUT"
 -- @return what that case's recv, join or wait returns; true for a send

@@ -2,7 +2,8 @@
 -- sync: mutex, rwmutex, semaphore, waitgroup, once, cond, barrier, event, singleflight.
 --
 -- Each is a few fields and a wait queue of the core. What is waited for is handed over by whoever
--- gives it up, so nobody can overtake a waiter, and a waiter that timed out or was cancelled has nothing.
+-- gives it up, so nobody can overtake a waiter, and a waiter that timed out or was cancelled has
+-- nothing.
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
@@ -11,7 +12,7 @@ local options = require "ringlet.options"
 local scope = require "ringlet.scope"
 local task = require "ringlet.task"
 
-local unpack = table.unpack or unpack -- luacheck: ignore 143
+local unpack = table.unpack or rawget(_G, "unpack")
 local reasons = core.reasons
 local wake, waitq = core.wake, core.waitq
 
@@ -565,8 +566,8 @@ local function fly(self, key, call, fn, ...)
   return results
 end
 
---- Call fn, unless a call under the same key is under way: then share its results. fn runs in a task of
--- its own, so that the first caller's cancellation does not take the others' result. Parks.
+--- Call fn, unless a call under the same key is under way: then share its results. fn runs in a
+-- task of its own, so that the first caller's cancellation does not take the others' result. Parks.
 -- @param key
 -- @tparam function fn
 -- @param ... its arguments

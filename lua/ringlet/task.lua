@@ -1,15 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- task: handles of tasks: making, joining, cancelling, naming.
 --
--- A handle is {slot | false, ok, n, results...} with `id`; slot is false once the task ended. The shard
--- holds handles weakly, so a task whose handle nobody kept costs only its record and coroutine. A handle
--- that carries state the task needs (a name, a cancel, a scope) is anchored until the task ends.
+-- A handle is {slot | false, ok, n, results...} with `id`; slot is false once the task ended. The
+-- shard holds handles weakly, so a task whose handle nobody kept costs only its record and
+-- coroutine. A handle that carries state the task needs (a name, a cancel, a scope) is anchored
+-- until the task ends.
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 
-local unpack = table.unpack or unpack -- luacheck: ignore 143
+local unpack = table.unpack or rawget(_G, "unpack")
 local spawn, wait, current = core.spawn, core.wait, core.current
 local threads, handles = core.tables()
 local JOIN = core.reasons.join

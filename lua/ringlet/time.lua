@@ -127,7 +127,7 @@ local Ticker = {__name = "ringlet.ticker"}
 Ticker.__index = Ticker
 
 local function check_period(t)
-  if type(t) ~= "number" or not (t > 0) or t == math.huge then
+  if type(t) ~= "number" or t <= 0 or t ~= t or t == math.huge then
     error("the period must be a positive number of seconds", 3)
   end
 end

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * compat: the differences between LuaJIT 2.1 (Lua 5.1 API) and Lua 5.4, and nothing else. The LuaJIT
- * build also compiles against PUC 5.1 headers, which is what LuaRocks has for "Lua 5.1": what those
- * lack is declared here.
+ * compat: the differences between LuaJIT 2.1 (Lua 5.1 API) and Lua 5.4, and nothing else. The
+ * LuaJIT build also compiles against PUC 5.1 headers, which is what LuaRocks has for "Lua 5.1":
+ * what those lack is declared here.
  */
 #ifndef RL_LUA_COMPAT_H
 #define RL_LUA_COMPAT_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lalarm: a timer that calls a Lua function in the run loop; what tickers, deadlines of scopes and the
- * like are made of. The function must not park. An alarm that is set is anchored until it fired.
+ * lalarm: a timer that calls a Lua function in the run loop; what tickers, deadlines of scopes and
+ * the like are made of. The function must not park. An alarm that is set is anchored until it
+ * fired.
  */
 #include "lua/lshard.h"
 

@@ -2,14 +2,14 @@
 /*
  * lrun: the run loop: how a task record becomes a running coroutine, and what is done with its end.
  *
- * While it loops, the frame of lrun_loop holds the shard's tables at fixed stack positions. A task that
- * has not run yet is a function (or a packed table of function and arguments) in `threads`; it gets a
- * pooled coroutine when it is run first, and gives it back when it ended well. A coroutine that failed is
- * never reused.
+ * While it loops, the frame of lrun_loop holds the shard's tables at fixed stack positions. A task
+ * that has not run yet is a function (or a packed table of function and arguments) in `threads`; it
+ * gets a pooled coroutine when it is run first, and gives it back when it ended well. A coroutine
+ * that failed is never reused.
  *
- * Our yields are known by the task's state: whoever parks or yields a task changes it before it yields.
- * A task that yields while its state still says "running" was preempted (flagged by the hook), or yielded
- * by user code to nobody, which is an error.
+ * Our yields are known by the task's state: whoever parks or yields a task changes it before it
+ * yields. A task that yields while its state still says "running" was preempted (flagged by the
+ * hook), or yielded by user code to nobody, which is an error.
  */
 #include "lua/lrun.h"
 
@@ -244,8 +244,8 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 	return status == LUA_OK ? task_ended(h, t, nres) : task_failed(h, t);
 }
 
-/* Is the running function one of ours? Its steps belong together: the hook stays armed and fires again
- * at the next instruction, until user code runs. */
+/* Is the running function one of ours? Its steps belong together: the hook stays armed and fires
+ * again at the next instruction, until user code runs. */
 static bool in_library(lua_State *L, struct rl_lua *h, lua_Debug *ar)
 {
 	return h->library[0] && lua_getinfo(L, "S", ar)
@@ -296,7 +296,8 @@ static bool vm_idle(void *self)
 	return false;
 }
 
-/* Signal context: arm the hook on the running task's coroutine, unless the user has a hook there. */
+/* Signal context: arm the hook on the running task's coroutine, unless the user has a hook
+ * there. */
 static void vm_preempt(void *self)
 {
 	struct rl_lua *h = self;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lshard: the shard of a Lua state: created when the module is loaded, opened and closed by run, and
- * what every binding file shares.
+ * lshard: the shard of a Lua state: created when the module is loaded, opened and closed by run,
+ * and what every binding file shares.
  *
  * Invariants: one `struct rl_lua` per Lua state, a full userdata anchored in the registry, whose
  * collection (the state is closing) gives up the ring. Memory the kernel can see is never in it.
@@ -196,7 +196,10 @@ static int lshard_stats(lua_State *L)
 	set_count(L, "preemptions", (double)s->counts.preemptions);
 	set_count(L, "overruns", (double)s->counts.overruns);
 	set_count(L, "handles", h->handles);
-	set_count(L, "timers", s->os ? (double)(rl_wheel_len(s->deadlines) + rl_wheel_len(s->alarms)) : 0);
+	if (s->os)
+		set_count(L, "timers", (double)(rl_wheel_len(s->deadlines) + rl_wheel_len(s->alarms)));
+	else
+		set_count(L, "timers", 0);
 	set_count(L, "ops", s->os ? s->os->in_flight : 0);
 	set_count(L, "works", s->os ? s->os->works : 0);
 	set_count(L, "submitted", s->os ? (double)s->os->stats.submitted : 0);
@@ -261,7 +264,8 @@ static const luaL_Reg functions[] = {
 	{NULL, NULL},
 };
 
-/* The shard of this state, made when first asked for: stays the same if the module is loaded anew. */
+/* The shard of this state, made when first asked for: stays the same if the module is loaded
+ * anew. */
 static struct rl_lua *shard_of_state(lua_State *L)
 {
 	lua_pushlightuserdata(L, (void *)&shard_key);

@@ -6,10 +6,10 @@
  * Every C function of the library is a closure whose first upvalue is the `struct rl_lua` (a light
  * userdata). A function that parks checks everything first, then ends in `return rl_lua_park(...)`
  * with no C after it. It yields all its arguments, so they stay on the coroutine's stack, which is
- * what anchors the object waited for; when the task is resumed the call returns what ended the wait:
- * the values a waker handed over, `true` (woken without values), or `nil, code` (a negative number:
- * timed out, cancelled, an I/O error). A thin Lua wrapper turns that into values or a raise, so the
- * same code serves both VMs (LuaJIT runs no C after a resume).
+ * what anchors the object waited for; when the task is resumed the call returns what ended the
+ * wait: the values a waker handed over, `true` (woken without values), or `nil, code` (a negative
+ * number: timed out, cancelled, an I/O error). A thin Lua wrapper turns that into values or a
+ * raise, so the same code serves both VMs (LuaJIT runs no C after a resume).
  */
 #ifndef RL_LUA_LSHARD_H
 #define RL_LUA_LSHARD_H
@@ -64,11 +64,12 @@ static inline struct rl_lua *rl_lua_of(lua_State *L)
  * Raises on anything else, NaN and negative numbers included. */
 int64_t rl_lua_deadline(lua_State *L, struct rl_lua *h, int arg);
 
-/* Raises "not inside a task" or "cannot park here ..." unless the running code can park. Returns the
- * running task. Call it before anything is linked or submitted. */
+/* Raises "not inside a task" or "cannot park here ..." unless the running code can park. Returns
+ * the running task. Call it before anything is linked or submitted. */
 struct rl_task *rl_lua_check_park(lua_State *L, struct rl_lua *h);
 
-/* As above, and true when the task is cancelled: the caller then returns `rl_lua_cancelled(L, h)`. */
+/* As above, and true when the task is cancelled: the caller then returns `rl_lua_cancelled(L,
+ * h)`. */
 bool rl_lua_is_cancelled(struct rl_lua *h);
 int rl_lua_cancelled(lua_State *L, struct rl_lua *h);
 

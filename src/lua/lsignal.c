@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lsignal: SIGINT and SIGTERM as events of the loop, when run is asked to (signals = true): blocked and
- * read through a signalfd, so that no handler of ours exists and nothing runs in signal context.
+ * lsignal: SIGINT and SIGTERM as events of the loop, when run is asked to (signals = true): blocked
+ * and read through a signalfd, so that no handler of ours exists and nothing runs in signal
+ * context.
  */
 #include "lua/lshard.h"
 

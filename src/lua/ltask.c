@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ltask: tasks from Lua: making, finding, cancelling and listing them. Slots are counted from 1 here,
- * so that they index the array part of the shard's tables.
+ * ltask: tasks from Lua: making, finding, cancelling and listing them. Slots are counted from 1
+ * here, so that they index the array part of the shard's tables.
  */
 #include "lua/lrun.h"
 

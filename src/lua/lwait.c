@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lwait: wait queues from Lua: the one primitive on which channels, select and everything of sync are
- * written. A wait queue has two sides: tasks that wait, and tasks that wait while they offer a value.
- * A waker hands values over by putting them on the waiter's own stack; a value offered lies on the
- * stack of whoever offers it. So a parked value needs no other anchor.
+ * lwait: wait queues from Lua: the one primitive on which channels, select and everything of sync
+ * are written. A wait queue has two sides: tasks that wait, and tasks that wait while they offer a
+ * value. A waker hands values over by putting them on the waiter's own stack; a value offered lies
+ * on the stack of whoever offers it. So a parked value needs no other anchor.
  */
 #include "lua/lshard.h"
 
@@ -70,6 +70,19 @@ static void hand(lua_State *L, struct rl_lua *h, struct rl_clause *c, int from)
 	rl_wait_fire(&h->shard, c, n > 0 ? (unsigned)n + (c->index > 0) : 0, 0);
 }
 
+/* Hand the values from index 2 on to everybody who waits; returns how many. */
+static int hand_all(lua_State *L, struct rl_lua *h, struct rl_waitq *q)
+{
+	int n = 0;
+	struct rl_clause *c = rl_waitq_first(q);
+	while (c) {
+		hand(L, h, c, 2);
+		n++;
+		c = rl_waitq_first(q);
+	}
+	return n;
+}
+
 /* wake(q, ...) -> whether somebody waited: the longest waiter gets the values */
 static int lwait_wake(lua_State *L)
 {
@@ -86,10 +99,7 @@ static int lwait_wake_all(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
 	struct lwaitq *q = check_waitq(L, 1);
-	int n = 0;
-	for (struct rl_clause *c; c = rl_waitq_first(&q->side[WAIT]), c; n++)
-		hand(L, h, c, 2);
-	lua_pushinteger(L, n);
+	lua_pushinteger(L, hand_all(L, h, &q->side[WAIT]));
 	return 1;
 }
 
@@ -120,10 +130,7 @@ static int lwait_fail_offers(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
 	struct lwaitq *q = check_waitq(L, 1);
-	int n = 0;
-	for (struct rl_clause *c; c = rl_waitq_first(&q->side[OFFER]), c; n++)
-		hand(L, h, c, 2);
-	lua_pushinteger(L, n);
+	lua_pushinteger(L, hand_all(L, h, &q->side[OFFER]));
 	return 1;
 }
 

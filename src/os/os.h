@@ -17,7 +17,8 @@
 
 struct rl_os;
 
-/* Code for a helper thread: `fn` runs there, `done` later inside rl_os_poll on the shard's thread. */
+/* Code for a helper thread: `fn` runs there, `done` later inside rl_os_poll on the shard's
+ * thread. */
 struct rl_work {
 	void (*fn)(struct rl_work *w);
 	void (*done)(struct rl_work *w);
@@ -72,7 +73,8 @@ struct rl_os_ops {
 	int (*getsockopt)(struct rl_os *os, int fd, int level, int name, void *v, socklen_t *n);
 	int (*getsockname)(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
 	int (*getpeername)(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
-	void (*close_now)(struct rl_os *os, int fd); /* synchronous close, for error paths and teardown */
+	/* Synchronous close, for error paths and teardown. */
+	void (*close_now)(struct rl_os *os, int fd);
 };
 
 /* Every implementation embeds this first. */
@@ -91,7 +93,8 @@ extern const struct rl_os_ops rl_uring_ops;
 extern const struct rl_os_ops rl_sim_ops;
 
 /* Open the named backend ("uring", "sim"), or the best available one for NULL or "auto".
- * On failure *why, if given, points to a static sentence: what failed, how to find out, what to do. */
+ * On failure *why, if given, points to a static sentence: what failed, how to find out, what to
+ * do. */
 int rl_os_open(struct rl_os **out, const char *name, const struct rl_os_config *config,
 	const char **why);
 

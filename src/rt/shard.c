@@ -2,9 +2,10 @@
 /*
  * shard: task records and the run loop.
  *
- * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the loop,
- * after its task ended. `due_ns` is never later than the earliest deadline of either wheel. Time is read
- * after each kernel entry, each RL_TURNS_PER_CLOCK turns, and whenever a deadline is reckoned.
+ * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the
+ * loop, after its task ended. `due_ns` is never later than the earliest deadline of either wheel.
+ * Time is read after each kernel entry, each RL_TURNS_PER_CLOCK turns, and whenever a deadline is
+ * reckoned.
  */
 #include "rt/shard.h"
 
@@ -165,7 +166,8 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Take the next due timer. Where nobody outside decides it (sim), those of one instant are permuted. */
+/* Take the next due timer. Where nobody outside decides it (sim), those of one instant are
+ * permuted. */
 static struct rl_timer *take_due(struct rl_shard *s, struct rl_list *due)
 {
 	struct rl_list *first = rl_list_first(due), *l = first;

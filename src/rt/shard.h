@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shard: one thread's scheduler. A run queue, the deadlines, the kernel seam, and the loop that turns
- * them; all mutable state of the runtime hangs from here.
+ * shard: one thread's scheduler. A run queue, the deadlines, the kernel seam, and the loop that
+ * turns them; all mutable state of the runtime hangs from here.
  *
  * One turn runs what was ready when it began, then fires what is due, lets the I/O objects queue
- * their operations, and polls the kernel - so nothing can starve I/O. The kernel is entered only when
- * operations wait to be submitted or completions to be reaped, when nothing is runnable, or after
- * RL_TURNS_PER_POLL turns. The floor above is reached through `struct rl_vm` and nothing else.
+ * their operations, and polls the kernel - so nothing can starve I/O. The kernel is entered only
+ * when operations wait to be submitted or completions to be reaped, when nothing is runnable, or
+ * after RL_TURNS_PER_POLL turns. The floor above is reached through `struct rl_vm` and nothing
+ * else.
  */
 #ifndef RL_RT_SHARD_H
 #define RL_RT_SHARD_H
@@ -117,7 +118,8 @@ int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk);
 int64_t rl_shard_now(struct rl_shard *s);
 
 void rl_alarm_init(struct rl_alarm *a, void (*fire)(struct rl_alarm *a));
-void rl_alarm_set(struct rl_shard *s, struct rl_alarm *a, int64_t deadline_ns); /* moves it if set */
+/* Moves it if it is set. */
+void rl_alarm_set(struct rl_shard *s, struct rl_alarm *a, int64_t deadline_ns);
 void rl_alarm_stop(struct rl_shard *s, struct rl_alarm *a);
 
 static inline bool rl_alarm_is_set(const struct rl_alarm *a)

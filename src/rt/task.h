@@ -2,9 +2,10 @@
 /*
  * task: the record of one task, and the clause, the one thing a task waits with.
  *
- * Invariants. A task is *either* on the run queue *or* has live clauses, never both: its own clause's
- * link is the run-queue link while it is ready. A record is addressed by its slot, which is reused
- * after the task ended; `id` never is. The record knows nothing of Lua: `co` belongs to the binding.
+ * Invariants. A task is *either* on the run queue *or* has live clauses, never both: its own
+ * clause's link is the run-queue link while it is ready. A record is addressed by its slot, which
+ * is reused after the task ended; `id` never is. The record knows nothing of Lua: `co` belongs to
+ * the binding.
  */
 #ifndef RL_RT_TASK_H
 #define RL_RT_TASK_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wait: the one way to block (after libdill's clauses). A task adds clauses, parks, and exactly one
- * thing ends the wait: a clause fires, the deadline passes, or it is cancelled. Whoever ends it unlinks
- * every sibling at once, so a waiter that timed out or was cancelled is on no list when its call
- * returns, and nothing can be handed to it any more.
+ * thing ends the wait: a clause fires, the deadline passes, or it is cancelled. Whoever ends it
+ * unlinks every sibling at once, so a waiter that timed out or was cancelled is on no list when its
+ * call returns, and nothing can be handed to it any more.
  */
 #ifndef RL_RT_WAIT_H
 #define RL_RT_WAIT_H
@@ -24,8 +24,8 @@ void rl_wait_add_more(struct rl_task *t, struct rl_waitq *q, unsigned index, uns
 /* Park the running task on the clauses added; deadline_ns -1 never. The caller then yields. */
 void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_t deadline_ns);
 
-/* End the wait of a parked task by this clause: with `results` values that the caller has put on its
- * stack, or, with none, with the code `result` (0: woken). */
+/* End the wait of a parked task by this clause: with `results` values that the caller has put on
+ * its stack, or, with none, with the code `result` (0: woken). */
 void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int result);
 
 /* End the wait of a parked task by something that is no clause: a deadline, a cancel. */
