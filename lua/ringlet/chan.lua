@@ -23,8 +23,7 @@ local CAPACITY_MAX = 2 ^ 24
 
 local M = {CLOSED = CLOSED}
 
---- A channel, from `rl.chan`.
--- @type chan
+-- A channel, from `rl.chan`.
 local Chan = {__name = "ringlet.chan"}
 
 local function push(s, v)

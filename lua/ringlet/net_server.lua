@@ -282,7 +282,7 @@ function Server:__tostring()
   return ("ringlet.server: %s%s"):format(self.name and self.name .. ", " or "", self.address)
 end
 
--- What net.serve was given, as a table; raises at `level`.
+--- What net.serve was given, as a table; raises at `level`.
 function M.handlers(handler, level)
   if type(handler) == "function" then
     return {run = handler}
@@ -305,6 +305,7 @@ end
 
 local served = 0
 
+--- Start serving a listener.
 function M.start(listener, handlers, opts)
   served = served + 1
   local server = setmetatable({

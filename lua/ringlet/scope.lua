@@ -14,8 +14,7 @@ local SCOPE = core.reasons["scope exit"]
 
 local M = {}
 
---- A scope of tasks, from `rl.scope`.
--- @type scope
+-- A scope of tasks, from `rl.scope`.
 local Scope = {__name = "ringlet.scope"}
 Scope.__index = Scope
 

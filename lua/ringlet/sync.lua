@@ -59,8 +59,7 @@ local function class(name)
   return C
 end
 
---- Level-triggered event, from `rl.event`.
--- @type event
+-- Level-triggered event, from `rl.event`.
 local Event = class "event"
 
 --- An event: tasks wait until it is set.
@@ -105,8 +104,7 @@ function Event:__tostring()
   return "ringlet.event: " .. (self.on and "set" or "clear")
 end
 
---- Mutual exclusion, first come first served, from `rl.mutex`.
--- @type mutex
+-- Mutual exclusion, first come first served, from `rl.mutex`.
 local Mutex = class "mutex"
 
 --- A mutex.
@@ -195,8 +193,7 @@ local function line_settle(self, serve)
   end
 end
 
---- Readers together or one writer; a waiting writer keeps new readers out. From `rl.rwmutex`.
--- @type rwmutex
+-- Readers together or one writer; a waiting writer keeps new readers out. From `rl.rwmutex`.
 local RW = class "rwmutex"
 
 --- A readers-writer mutex.
@@ -306,8 +303,7 @@ function RW:__tostring()
   return ("ringlet.rwmutex: %s"):format(self.writer and "writing" or self.readers .. " reading")
 end
 
---- Weighted semaphore, first come first served, from `rl.semaphore`.
--- @type semaphore
+-- Weighted semaphore, first come first served, from `rl.semaphore`.
 local Semaphore = class "semaphore"
 
 --- A semaphore of n tokens.
@@ -380,8 +376,7 @@ function Semaphore:__tostring()
   return ("ringlet.semaphore: %d/%d"):format(self.n, self.size)
 end
 
---- A counter to wait on, from `rl.waitgroup`.
--- @type waitgroup
+-- A counter to wait on, from `rl.waitgroup`.
 local WaitGroup = class "waitgroup"
 
 --- A waitgroup.
@@ -478,8 +473,7 @@ function M.once(fn)
   end
 end
 
---- Condition variable, from `rl.cond`.
--- @type cond
+-- Condition variable, from `rl.cond`.
 local Cond = class "cond"
 
 --- A condition variable of a mutex.
@@ -517,8 +511,7 @@ function Cond:broadcast()
   core.wake_all(self.q, true)
 end
 
---- A meeting point of n tasks, again and again; from `rl.barrier`.
--- @type barrier
+-- A meeting point of n tasks, again and again; from `rl.barrier`.
 local Barrier = class "barrier"
 
 --- A barrier of n tasks.
@@ -549,8 +542,7 @@ function Barrier:wait(t)
   return self.n
 end
 
---- Suppress duplicate calls, from `rl.singleflight`.
--- @type singleflight
+-- Suppress duplicate calls, from `rl.singleflight`.
 local Flight = class "singleflight"
 
 --- A singleflight.

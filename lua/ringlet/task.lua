@@ -17,8 +17,7 @@ local JOIN = core.reasons.join
 
 local M = {}
 
---- A task, from `rl.go` and its kin.
--- @type task
+-- A task, from `rl.go` and its kin.
 local Task = {__name = "ringlet.task"}
 Task.__index = Task
 M.Task = Task
@@ -53,12 +52,29 @@ local function check(h, level)
 end
 M.check = check
 
+-- Where the running code is, outside of the library: the innermost lines, cheaply.
+local function creation_site()
+  local lines = {}
+  for level = 3, 12 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then
+      break
+    elseif info.currentline > 0 and not info.source:find("ringlet/[%w_]+%.lua$") then
+      lines[#lines + 1] = info.short_src .. ":" .. info.currentline
+      if #lines == 3 then
+        break
+      end
+    end
+  end
+  return "created at " .. table.concat(lines, ", from ")
+end
+
 local function launch(flags, fn, ...)
   local slot, id = spawn(threads, flags, fn, ...)
   local h = setmetatable({slot, false, 0, id = id}, Task)
   handles[slot] = h
   if M.debug then
-    h.site = debug.traceback("created", 3)
+    h.site = creation_site()
     anchor(h)
   end
   return h

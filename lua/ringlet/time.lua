@@ -57,8 +57,7 @@ local function wait(self, t)
   return v
 end
 
---- A timer that fires once, from `rl.after`.
--- @type timer
+-- A timer that fires once, from `rl.after`.
 local Timer = {__name = "ringlet.timer"}
 Timer.__index = Timer
 
@@ -121,8 +120,7 @@ function Timer:__tostring()
   return "ringlet.timer: " .. (self.fired and "fired" or "pending or stopped")
 end
 
---- A timer that fires again and again, from `rl.ticker`.
--- @type ticker
+-- A timer that fires again and again, from `rl.ticker`.
 local Ticker = {__name = "ringlet.ticker"}
 Ticker.__index = Ticker
 

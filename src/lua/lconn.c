@@ -309,6 +309,8 @@ static void check_value(lua_State *L, int i)
 
 static void check_values(lua_State *L, int from, int to)
 {
+	if (from == to && lua_type(L, from) == LUA_TSTRING)
+		return;
 	for (int i = from; i <= to; i++) {
 		if (lua_type(L, i) != LUA_TTABLE) {
 			check_value(L, i);

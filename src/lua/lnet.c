@@ -43,7 +43,7 @@ void rl_lnet_register(lua_State *L, struct rl_lnet *n, const luaL_Reg *regs)
 
 void **rl_lnet_handle(lua_State *L, const void *class, int arg, const char *what)
 {
-	if (lua_type(L, arg) == LUA_TUSERDATA && lua_getmetatable(L, arg)) {
+	if (lua_getmetatable(L, arg)) {
 		bool is = lua_topointer(L, -1) == class;
 		lua_pop(L, 1);
 		if (is)

@@ -288,7 +288,9 @@ static struct rl_lua *shard_of_state(lua_State *L)
 	return h;
 }
 
-__attribute__((visibility("default"))) int luaopen_ringlet_core(lua_State *L)
+__attribute__((visibility("default"))) int luaopen_ringlet_core(lua_State *L);
+
+int luaopen_ringlet_core(lua_State *L)
 {
 	struct rl_lua *h = shard_of_state(L);
 	lua_pushlightuserdata(L, (void *)&core_key);

@@ -168,6 +168,8 @@ static struct rl_waitq *select_case(lua_State *L, int i, unsigned *index, unsign
 	*offer = offers ? (unsigned)lua_gettop(L) : 0;
 	if (!offers)
 		lua_pop(L, 1);
+	lua_pushnil(L); /* the list is reused: it must not keep the value */
+	lua_rawseti(L, 1, 3 * i + 3);
 	return &q->side[offers ? OFFER : WAIT];
 }
 
