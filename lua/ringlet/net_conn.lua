@@ -258,7 +258,8 @@ M.OPTIONS = {
   read_high_water = "number", write_high_water = "number",
 }
 
--- Apply the options of a new connection.
+--- Apply the options of a new connection.
+-- @local
 function M.configure(conn, opts)
   if opts.read_high_water or opts.write_high_water then
     core.conn_marks(conn, opts.read_high_water, opts.write_high_water)

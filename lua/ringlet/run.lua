@@ -157,7 +157,8 @@ local function open(opts)
   return sim and seed or nil
 end
 
-local function close()
+local function close(run)
+  task.abandon_all(run.deadlock or "the run has ended")
   core.watch(nil)
   core.signals(nil)
   nest.restore()
@@ -224,7 +225,7 @@ function M.run(main, opts, ...)
     ok, err = pcall(drain, run, seed)
   end
   active = nil
-  close()
+  close(run)
   if not ok then
     error(err, 0)
   end

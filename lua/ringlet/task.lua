@@ -319,6 +319,17 @@ M.on_overrun = nil
 
 core.hooks(ended, overran)
 
+--- Give up every task that is still alive: none is resumed again; their handles say why.
+-- @tparam string why
+function M.abandon_all(why)
+  for _, h in ipairs(M.all()) do
+    local slot, trace = h[1], h:traceback()
+    core.abandon(slot)
+    anchored[slot] = nil
+    finish_handle(h, false, why, trace)
+  end
+end
+
 --- The handles of all live tasks.
 function M.all()
   local list = core.slots()

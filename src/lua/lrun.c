@@ -440,6 +440,28 @@ static int lrun_loop(lua_State *L)
 	return 1;
 }
 
+/* abandon(slot): a task that cannot be ended is given up, outside the loop: its coroutine is never
+ * resumed again, and is collected like any other value */
+static int lrun_abandon(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	lua_Integer slot = luaL_checkinteger(L, 1);
+	struct rl_task *t = slot > 0 ? rl_task_at(&h->shard, (uint32_t)(slot - 1)) : NULL;
+	if (!t)
+		return 0;
+	if (h->looping)
+		return luaL_error(L, "a task is abandoned only between loops");
+	rl_wait_abandon(&h->shard, t);
+	for (int i = 0; i < 2; i++) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, i ? h->threads_ref : h->handles_ref);
+		lua_pushboolean(L, 0);
+		lua_rawseti(L, -2, (int)slot);
+		lua_pop(L, 1);
+	}
+	rl_task_free(&h->shard, t);
+	return 0;
+}
+
 /* refill() -> credit: ends the fast path's credit; yields when the slice is used up.
  * Returns nil, code when the task is cancelled. Parks (gives up its turn). */
 static int lrun_refill(lua_State *L)
@@ -542,6 +564,7 @@ static const luaL_Reg functions[] = {
 	{"hooks", lrun_hooks},
 	{"library", lrun_library},
 	{"loop", lrun_loop},
+	{"abandon", lrun_abandon},
 	{"refill", lrun_refill},
 	{"credit", lrun_credit},
 	{"brk", lrun_break},

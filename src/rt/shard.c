@@ -3,9 +3,9 @@
  * shard: task records and the run loop.
  *
  * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the
- * loop, after its task ended. `due_ns` is never later than the earliest deadline of either wheel.
- * Time is read after each kernel entry, each RL_TURNS_PER_CLOCK turns, and whenever a deadline is
- * reckoned.
+ * loop, after its task ended, or by who abandons a task outside the loop. `due_ns` is never later
+ * than the earliest deadline of either wheel. Time is read after each kernel entry, each
+ * RL_TURNS_PER_CLOCK turns, and whenever a deadline is reckoned.
  */
 #include "rt/shard.h"
 

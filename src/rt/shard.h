@@ -106,7 +106,8 @@ int rl_shard_close(struct rl_shard *s);
 
 /* A new task at the end of the run queue; NULL when there is no memory or RL_TASKS_MAX live. */
 struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags);
-void rl_task_free(struct rl_shard *s, struct rl_task *t); /* by the loop, after RL_RAN_ENDED */
+/* By the loop, after RL_RAN_ENDED; or after rl_wait_abandon. */
+void rl_task_free(struct rl_shard *s, struct rl_task *t);
 struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot); /* NULL: no live task */
 
 /* One turn. Returns completions delivered, or a negative code. */

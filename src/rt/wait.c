@@ -100,6 +100,14 @@ void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result)
 	rl_ready(s, t);
 }
 
+void rl_wait_abandon(struct rl_shard *s, struct rl_task *t)
+{
+	RL_ASSERT(t->state != RL_TASK_RUNNING);
+	if (t->state != RL_TASK_PARKED)
+		s->runq_len--;
+	wait_unlink(s, t);
+}
+
 unsigned rl_waitq_wake(struct rl_shard *s, struct rl_waitq *q, int result, bool all)
 {
 	unsigned n = 0;

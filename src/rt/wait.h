@@ -31,6 +31,9 @@ void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int
 /* End the wait of a parked task by something that is no clause: a deadline, a cancel. */
 void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result);
 
+/* Take a task that is not running off every list: it is never resumed again. */
+void rl_wait_abandon(struct rl_shard *s, struct rl_task *t);
+
 /* End with `result` the wait of the first waiter, or of all; returns how many. */
 unsigned rl_waitq_wake(struct rl_shard *s, struct rl_waitq *q, int result, bool all);
 
