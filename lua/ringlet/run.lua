@@ -186,7 +186,7 @@ local function results(run, h)
   elseif run.failure then
     error(run.failure, 0)
   end
-  if h[2] then
+  if not h.failed then
     return unpack(h, 4, 3 + h[3])
   end
 end

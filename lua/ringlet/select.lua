@@ -10,11 +10,14 @@ local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local options = require "ringlet.options"
 
-local wait_any, waiting, refill, credit = core.wait_any, core.waiting, core.refill, core.credit()
-local fetch, deliver, CLOSED = chan.fetch, chan.deliver, chan.CLOSED
+local wait_any, refill, credit = core.wait_any, core.refill, core.credit()
+local fetch, deliver, is_chan, CLOSED = chan.fetch, chan.deliver, chan.is, chan.CLOSED
 
 -- Which of k ready cases: a small linear congruence, reseeded by run, so that sim repeats itself.
 local seed = 1
+
+-- Scratch: what the core is told, and the cases that were found ready.
+local list, hot = {}, {}
 
 local M = {}
 
@@ -31,35 +34,28 @@ local function bad_case(i)
   error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 4)
 end
 
--- Is a case ready? For a waitable that is no channel the answer carries its values.
-local function recv_ready(ch, s)
-  if s.n > 0 or not s.open then
-    return true
-  end
-  local _, senders = waiting(ch)
-  return senders
+-- A flag that somebody waits on the other side may be stale: then `commit` finds nobody.
+local function recv_ready(s)
+  return s.n > 0 or not s.open or s.swait
 end
 
-local function send_ready(ch, s)
-  if s.n < s.cap or not s.open or s.overflow ~= "block" then
-    return true
-  end
-  return (waiting(ch))
+local function send_ready(s)
+  return s.n < s.cap or not s.open or s.rwait or s.overflow ~= "block"
 end
 
 local function is_ready(c, i)
   local ch = c.send
   if ch ~= nil then
-    if not chan.is(ch) then
+    if not is_chan(ch) then
       bad_case(i)
     elseif c[1] == nil then
       error("nil cannot be sent", 3)
     end
-    return send_ready(ch, ch.s)
+    return send_ready(ch.s)
   end
   local x = c[1]
-  if type(x) == "userdata" and chan.is(x) then
-    return recv_ready(x, x.s)
+  if is_chan(x) then
+    return recv_ready(x.s)
   elseif (type(x) ~= "table" and type(x) ~= "userdata") or not x.poll_ then
     bad_case(i)
   end
@@ -68,27 +64,6 @@ end
 
 local function drop_first(_, ...)
   return ...
-end
-
--- Carry out a ready case.
-local function commit(i, c)
-  local ch = c.send
-  if ch then
-    if not ch.s.open then
-      error("send on closed channel", 3)
-    end
-    deliver(ch, ch.s, c[1])
-    return i, true
-  end
-  local x = c[1]
-  if not chan.is(x) then
-    return i, drop_first(x:poll_())
-  end
-  local got, v = fetch(x, x.s)
-  if got then
-    return i, v
-  end
-  return i, chan.closed_values(x.s)
 end
 
 -- What a waker gave.
@@ -108,8 +83,6 @@ local function woken(cases, i, ...)
   return i, fail(code)
 end
 
-local list = {}
-
 -- Describe the cases to the core: triples index, queue, value offered.
 local function describe(cases, n)
   local k = 0
@@ -119,11 +92,13 @@ local function describe(cases, n)
       local ch, x = c.send, c[1]
       list[k + 1] = i
       if ch then
-        ch.s.easy = false
+        local s = ch.s
+        s.easy, s.swait = false, true
         list[k + 2], list[k + 3] = ch, x
       else
-        if chan.is(x) then
-          x.s.easy = false
+        if is_chan(x) then
+          local s = x.s
+          s.easy, s.rwait = false, true
           list[k + 2] = x
         else
           list[k + 2] = x.q
@@ -134,6 +109,52 @@ local function describe(cases, n)
     end
   end
   return k / 3
+end
+
+-- Wait until one of the cases is ready.
+local function park(cases, n, t)
+  if t and t <= 0 then
+    return fail(core.ETIMEDOUT)
+  end
+  return woken(cases, wait_any(list, describe(cases, n), t))
+end
+
+local function sent(ch, v)
+  local s = ch.s
+  if not s.open then
+    error("send on closed channel", 4)
+  end
+  return deliver(ch, s, v)
+end
+
+-- Carry out one of the first `ready` cases of hot; wait when nobody was there after all.
+local function choose(cases, ready, n, t)
+  while ready > 0 do
+    local k = (ready == 1 or cases.ordered) and 1 or below(ready) + 1
+    local i = hot[k]
+    local c = cases[i]
+    local ch, x = c.send, c[1]
+    if ch then
+      if sent(ch, x) then
+        return i, true
+      end
+    elseif not is_chan(x) then
+      return i, drop_first(x:poll_())
+    else
+      local s = x.s
+      local got, v = fetch(x, s)
+      if got then
+        return i, v
+      elseif not s.open then
+        return i, chan.closed_values(s)
+      end
+    end
+    for j = k + 1, ready do
+      hot[j - 1] = hot[j]
+    end
+    ready = ready - 1
+  end
+  return park(cases, n, t)
 end
 
 --- Wait for the first of several cases. Parks.
@@ -147,15 +168,18 @@ function M.select(cases, t)
   if type(cases) ~= "table" then
     error("cases must be a table, not a " .. type(cases), 2)
   end
-  options.seconds(t)
-  if credit[1] <= 0 then
-    local ok, code = refill()
-    if ok == nil then
+  if t ~= nil then
+    options.seconds(t)
+  end
+  local left = credit[1]
+  if left <= 0 then
+    local _, code = refill()
+    if code then
       return fail(code)
     end
+    left = credit[1]
   end
-  local n, ready, pick = #cases, 0, 0
-  local ordered = cases.ordered
+  local n, ready = #cases, 0
   for i = 1, n do
     local c = cases[i]
     if c then
@@ -163,18 +187,15 @@ function M.select(cases, t)
         error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 2)
       elseif is_ready(c, i) then
         ready = ready + 1
-        if ready == 1 or (not ordered and below(ready) == 0) then
-          pick = i
-        end
+        hot[ready] = i
       end
     end
   end
-  if pick > 0 then
-    return commit(pick, cases[pick])
-  elseif t and t <= 0 then
-    return fail(core.ETIMEDOUT)
+  if ready > 0 then
+    credit[1] = left - 1
+    return choose(cases, ready, n, t)
   end
-  return woken(cases, wait_any(list, describe(cases, n), t))
+  return park(cases, n, t)
 end
 
 return M

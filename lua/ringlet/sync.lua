@@ -33,8 +33,8 @@ end
 
 -- Raise if the task is cancelled or we are in none; for calls that may park but need not.
 local function enter()
-  local ok, code = core.refill()
-  if ok == nil then
+  local _, code = core.refill()
+  if code then
     fail(code)
   end
 end
@@ -180,7 +180,7 @@ end
 local function line_settle(self, serve)
   local entry = self.line[1]
   while entry do
-    if core.waiting(entry.q) then
+    if core.waits(entry.q, 1) then
       if not serve(self, entry) then
         return
       end

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- task: handles of tasks: making, joining, cancelling, naming.
 --
--- A handle is {slot | false, ok, n, results...} with `id`; slot is false once the task ended. The
--- shard holds handles weakly, so a task whose handle nobody kept costs only its record and
--- coroutine. A handle that carries state the task needs (a name, a cancel, a scope) is anchored
--- until the task ends.
+-- A handle is {slot | false, id, n, results...}; slot is false once the task ended, `failed` is true
+-- when it failed, its error then being the only result. The shard holds handles weakly, so a task
+-- whose handle nobody kept costs only its record and coroutine. A handle that carries state the
+-- task needs (a name, a cancel, a scope) is anchored until the task ends.
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
@@ -18,9 +18,18 @@ local JOIN = core.reasons.join
 local M = {}
 
 -- A task, from `rl.go` and its kin.
-local Task = {__name = "ringlet.task"}
-Task.__index = Task
+local Task = {__name = "ringlet.task", failed = false}
 M.Task = Task
+
+-- `id` is kept in the array part, which makes a handle one allocation.
+function Task.__index(h, k)
+  if k == "id" then
+    return h[2]
+  end
+  return Task[k]
+end
+
+local SPAWN, DAEMON = core.HANDLED, core.HANDLED + core.DAEMON
 
 -- slot -> handle, while the task needs it
 local anchored = {}
@@ -30,9 +39,10 @@ M.debug = false
 
 local function handle_of(slot, id)
   local h = handles[slot]
-  if not h then
-    h = setmetatable({slot, false, 0, id = id}, Task)
+  if not h or h[2] ~= id then
+    h = setmetatable({slot, id, 0, false}, Task)
     handles[slot] = h
+    core.handled(slot)
   end
   return h
 end
@@ -71,7 +81,7 @@ end
 
 local function launch(flags, fn, ...)
   local slot, id = spawn(threads, flags, fn, ...)
-  local h = setmetatable({slot, false, 0, id = id}, Task)
+  local h = setmetatable({slot, id, 0, false}, Task)
   handles[slot] = h
   if M.debug then
     h.site = creation_site()
@@ -89,7 +99,7 @@ function M.go(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
   end
-  return launch(0, fn, ...)
+  return launch(SPAWN, fn, ...)
 end
 
 --- Start a task that run does not wait for: it is cancelled when the others have ended.
@@ -100,12 +110,12 @@ function M.daemon(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
   end
-  return launch(core.DAEMON, fn, ...)
+  return launch(DAEMON, fn, ...)
 end
 
 -- A child of a scope.
 function M.child(scope, fn, ...)
-  local h = launch(0, fn, ...)
+  local h = launch(SPAWN, fn, ...)
   h.parent = scope
   anchor(h)
   cancel.refresh(h)
@@ -129,6 +139,18 @@ function M.own()
   return h
 end
 
+-- What join gives: whether it ended well, and its results or its error.
+local function outcome(h)
+  local n = h[3]
+  if n == 0 then
+    return true
+  elseif n == 1 then
+    return not h.failed, h[4]
+  end
+  return true, unpack(h, 4, 3 + n)
+end
+M.outcome = outcome
+
 --- Wait until the task has ended. Parks.
 -- @tparam[opt] number t seconds
 -- @treturn boolean true; or false if it failed; or nil if the time is up
@@ -147,7 +169,7 @@ function Task:join(t)
       return fail(code)
     end
   end
-  return self[2], unpack(self, 4, 3 + self[3])
+  return outcome(self)
 end
 
 --- Cancel the task and everything in its scopes. Being cancelled is not a failure. Idempotent.
@@ -178,7 +200,7 @@ end
 function Task:status()
   check(self)
   if not self[1] then
-    return self[2] and "done" or "failed"
+    return self.failed and "failed" or "done"
   end
   local _, state, reason = core.info(self[1])
   return state, reason ~= "" and reason or nil
@@ -207,12 +229,12 @@ function Task:traceback()
   if not self[1] then
     return self.trace or ""
   end
-  local co = threads[self[1]]
-  if type(co) == "thread" then
-    return debug.traceback(co)
+  local body = core.body(threads, self[1])
+  if body then
+    local info = debug.getinfo(body, "S")
+    return ("not started: %s:%d"):format(info.short_src, info.linedefined)
   end
-  local info = debug.getinfo(type(co) == "table" and co[2] or co, "S")
-  return ("not started: %s:%d"):format(info.short_src, info.linedefined)
+  return debug.traceback(threads[self[1]])
 end
 
 function Task:__tostring()
@@ -231,7 +253,7 @@ end
 -- What select asks of a waitable.
 function Task:poll_()
   if not self[1] then
-    return true, self[2], unpack(self, 4, 3 + self[3])
+    return true, outcome(self)
   end
   self.q = self.q or core.waitq()
   core.watch_end(self[1])
@@ -263,7 +285,7 @@ M.report = report
 local function finish_handle(h, ok, err, trace)
   h[1] = false
   if not ok then
-    h[2], h[3], h[4] = false, 1, err
+    h.failed, h[3], h[4] = true, 1, err
     h.trace = trace
   end
 end
@@ -295,7 +317,7 @@ local function ended(slot, id, ok, err, co, dropped)
   end
   finish_handle(h, ok, err, trace)
   local quiet = not ok and M.on_failure(err)
-  local joined = h.q and core.wake_all(h.q, h[2], unpack(h, 4, 3 + h[3])) or 0
+  local joined = h.q and core.wake_all(h.q, outcome(h)) or 0
   if h.on_end then
     h.on_end(h, ok, err)
   end
@@ -307,12 +329,12 @@ local function ended(slot, id, ok, err, co, dropped)
 end
 
 local function overran(slot, co)
-  local h = anchored[slot] or handles[slot]
+  local h = handle_of(slot, (core.info(slot)))
   local where = type(co) == "thread" and debug.traceback(co) or ""
   local text = ("task %s computed for more than two slices without a chance to be preempted "
-    .. "(compiled code does not see hooks)\n%s"):format(h and h.id or "?", where)
+    .. "(compiled code does not see hooks)\n%s"):format(h.id, where)
   if M.on_overrun then
-    M.on_overrun(text, h or nil)
+    M.on_overrun(text, h)
   end
 end
 M.on_overrun = nil

@@ -5,6 +5,7 @@ local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local options = require "ringlet.options"
 
+local sleep, yield, TIMED_OUT = core.sleep, core.yield, core.ETIMEDOUT
 local REASON = core.reasons["timer wait"]
 
 local M = {}
@@ -23,16 +24,16 @@ function M.sleep(t)
   if type(t) ~= "number" or t ~= t then
     error("seconds expected: a number", 2)
   end
-  local ok, code = core.sleep(t)
-  if ok == nil and code ~= core.ETIMEDOUT then
+  local _, code = sleep(t)
+  if code and code ~= TIMED_OUT then
     fail(code)
   end
 end
 
 --- Give up the turn: everything that is ready runs first. Parks.
 function M.yield()
-  local ok, code = core.yield()
-  if ok == nil then
+  local _, code = yield()
+  if code then
     fail(code)
   end
 end

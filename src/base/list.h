@@ -37,6 +37,12 @@ static inline void rl_list_push(struct rl_list *head, struct rl_list *n)
 	head->prev = n;
 }
 
+/* Link `n` as the first of `head`; `n` must be on no list. */
+static inline void rl_list_push_front(struct rl_list *head, struct rl_list *n)
+{
+	rl_list_push(head->next, n);
+}
+
 static inline void rl_list_remove(struct rl_list *n)
 {
 	n->prev->next = n->next;

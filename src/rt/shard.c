@@ -43,6 +43,7 @@ int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 	memset(s, 0, sizeof *s);
 	rl_list_init(&s->runq);
 	rl_list_init(&s->dirty);
+	rl_list_init(&s->warm);
 	s->vm = *vm;
 	s->home = home_page();
 	s->due_ns = -1;
@@ -93,7 +94,8 @@ int rl_shard_close(struct rl_shard *s)
 	return err;
 }
 
-struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
+/* A record with only what outlives a task: slot, co, and the links. */
+static struct rl_task *record_new(struct rl_shard *s)
 {
 	uint32_t slot;
 	struct rl_task *t = rl_slab_get(s->tasks, &slot);
@@ -104,6 +106,21 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 	rl_timer_init(&t->deadline);
 	t->clause.task = t;
 	t->slot = slot;
+	return t;
+}
+
+struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
+{
+	struct rl_list *warm = rl_list_pop(&s->warm);
+	struct rl_task *t = warm ? rl_container(warm, struct rl_task, clause.link) : record_new(s);
+	if (!t)
+		return NULL;
+	s->warm_len -= warm != NULL;
+	t->state = RL_TASK_NEW;
+	t->result = 0;
+	t->results = 0;
+	t->fired = 0;
+	t->raises = 0;
 	t->id = ++s->next_id;
 	t->flags = (uint8_t)flags;
 	t->since_ms = (uint32_t)(s->now_ns / 1000000);
@@ -121,7 +138,26 @@ void rl_task_free(struct rl_shard *s, struct rl_task *t)
 	s->daemons -= (t->flags & RL_TASK_DAEMON) != 0;
 	s->counts.finished++;
 	t->id = 0;
+	if (t->co) {
+		rl_list_push_front(&s->warm, &t->clause.link);
+		s->warm_len++;
+	} else {
+		rl_slab_put(s->tasks, t, t->slot);
+	}
+}
+
+void *rl_task_take_warm(struct rl_shard *s, uint32_t *slot)
+{
+	struct rl_list *warm = rl_list_pop(&s->warm);
+	if (!warm)
+		return NULL;
+	struct rl_task *t = rl_container(warm, struct rl_task, clause.link);
+	void *co = t->co;
+	s->warm_len--;
+	t->co = NULL;
+	*slot = t->slot;
 	rl_slab_put(s->tasks, t, t->slot);
+	return co;
 }
 
 struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot)
@@ -228,10 +264,9 @@ static void flush_dirty(struct rl_shard *s)
 	}
 }
 
-/* A whole slice has passed: time and the kernel are due, whatever the turn count says. */
-static void after_preempt(struct rl_shard *s, struct rl_task *t)
+void rl_shard_hurry(struct rl_shard *s)
 {
-	rl_ready(s, t);
+	s->turn_left = 1;
 	s->since_clock = RL_TURNS_PER_CLOCK;
 	s->since_poll = RL_TURNS_PER_POLL;
 }
@@ -241,13 +276,14 @@ static void run_one(struct rl_shard *s)
 	struct rl_task *t = rl_container(rl_list_pop(&s->runq), struct rl_task, clause.link);
 	s->runq_len--;
 	s->current = t;
-	atomic_fetch_add_explicit(&s->run_seq, 1, memory_order_relaxed);
 	enum rl_ran ran = s->vm.run(s->vm.self, t);
 	s->current = NULL;
-	if (ran == RL_RAN_ENDED)
+	if (ran == RL_RAN_ENDED) {
 		rl_task_free(s, t);
-	else if (ran == RL_RAN_YIELDED)
-		after_preempt(s, t);
+	} else if (ran == RL_RAN_YIELDED) {
+		rl_ready(s, t);
+		rl_shard_hurry(s);
+	}
 }
 
 /* Enter the kernel: until `deadline_ns` if nothing is runnable. */
@@ -265,7 +301,8 @@ static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
 int rl_shard_turn(struct rl_shard *s)
 {
 	s->counts.turns++;
-	for (unsigned n = s->runq_len; n > 0; n--)
+	s->turn_left = s->runq_len > RL_RUNS_PER_TURN ? s->runq_len : RL_RUNS_PER_TURN;
+	for (; s->turn_left > 0 && s->runq_len > 0; s->turn_left--)
 		run_one(s);
 	if (++s->since_clock >= RL_TURNS_PER_CLOCK) {
 		s->since_clock = 0;

@@ -35,15 +35,6 @@ static void wait_unlink(struct rl_shard *s, struct rl_task *t)
 		rl_wheel_cancel(s->deadlines, &t->deadline);
 }
 
-void rl_ready(struct rl_shard *s, struct rl_task *t)
-{
-	RL_DEBUG_ASSERT(rl_list_empty(&t->clause.link));
-	if (t->state != RL_TASK_NEW)
-		t->state = RL_TASK_READY;
-	rl_list_push(&s->runq, &t->clause.link);
-	s->runq_len++;
-}
-
 void rl_wait_add(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer)
 {
 	clause_link(&t->clause, q, index, offer);

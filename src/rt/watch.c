@@ -2,7 +2,7 @@
 /*
  * watch: see watch.h.
  *
- * Invariants: `asleep` is written by the watchdog under the lock and cleared by the shard under the
+ * Invariants: `unwatched` is written by the watchdog under the lock and cleared by the shard under the
  * lock; the shard reads it without (a stale "awake" costs one second of watching at the most: the
  * watchdog re-checks run_seq after setting it). SIGURG is only ever directed at the shard's thread,
  * and its handler touches nothing but the shard found through the thread-local pointer.
@@ -24,7 +24,6 @@ struct rl_watch {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool stop;                 /* under lock */
-	_Atomic bool asleep;
 	int64_t tick_ns;
 	struct sigaction before;
 };
@@ -36,7 +35,7 @@ static void on_sigurg(int sig)
 	(void)sig;
 	struct rl_shard *s = watched;
 	int saved = errno;
-	if (s && atomic_load_explicit(&s->in_task, memory_order_relaxed))
+	if (s && (atomic_load_explicit(&s->run_seq, memory_order_relaxed) & 1))
 		s->vm.preempt(s->vm.self);
 	errno = saved;
 }
@@ -52,8 +51,7 @@ static void look_once(struct rl_watch *w, struct look *k)
 {
 	struct rl_shard *s = w->shard;
 	uint32_t seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
-	bool in_task = atomic_load_explicit(&s->in_task, memory_order_relaxed);
-	if (seq != k->seq || !in_task) {
+	if (seq != k->seq || !(seq & 1)) {
 		k->quiet_ns = seq == k->seq ? k->quiet_ns + w->tick_ns : 0;
 		k->seq = seq;
 		k->ticks = 0;
@@ -80,11 +78,11 @@ static void wait_tick(struct rl_watch *w)
 /* Sleep until the shard runs a task; re-checks after publishing that it sleeps. */
 static void wait_work(struct rl_watch *w, struct look *k)
 {
-	atomic_store_explicit(&w->asleep, true, memory_order_seq_cst);
-	while (!w->stop && atomic_load_explicit(&w->asleep, memory_order_relaxed)
+	atomic_store_explicit(&w->shard->unwatched, true, memory_order_seq_cst);
+	while (!w->stop && atomic_load_explicit(&w->shard->unwatched, memory_order_relaxed)
 		&& atomic_load_explicit(&w->shard->run_seq, memory_order_seq_cst) == k->seq)
 		pthread_cond_wait(&w->cond, &w->lock);
-	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+	atomic_store_explicit(&w->shard->unwatched, false, memory_order_relaxed);
 	k->quiet_ns = 0;
 }
 
@@ -178,12 +176,7 @@ void rl_watch_close(struct rl_watch *w)
 void rl_watch_wake(struct rl_watch *w)
 {
 	pthread_mutex_lock(&w->lock);
-	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+	atomic_store_explicit(&w->shard->unwatched, false, memory_order_relaxed);
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
-}
-
-bool rl_watch_asleep(const struct rl_watch *w)
-{
-	return atomic_load_explicit(&w->asleep, memory_order_relaxed);
 }
