@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- select: wait for the first of many.
 --
--- A case is {x} or {send = ch, v}. One pass asks every case whether it is ready and chooses among
--- those that are (each with equal chance, or the first when cases.ordered); if none is, the task
--- parks on all of them with one call to the core. `cases` is never modified.
+-- A case is {x} or {send = ch, v}. The cases are tried in an order drawn at random (as Go does), or
+-- as they stand when cases.ordered, and the first that needs no waiting is carried out; if there is
+-- none, the task parks on all of them with one call to the core. The order is drawn while it is
+-- looked at, so what is ready at once costs one draw. `cases` is never modified; its form is checked
+-- when a table is seen for the first time.
 
 local chan = require "ringlet.chan"
 local core = require "ringlet.core"
@@ -13,16 +15,23 @@ local options = require "ringlet.options"
 local wait_any, refill, credit = core.wait_any, core.refill, core.credit()
 local fetch, deliver, is_chan, CLOSED = chan.fetch, chan.deliver, chan.is, chan.CLOSED
 
--- Which of k ready cases: a small linear congruence, reseeded by run, so that sim repeats itself.
+-- A small linear congruence, reseeded by run, so that sim repeats itself.
 local seed = 1
 
--- Scratch: what the core is told, and the cases that were found ready.
-local list, hot = {}, {}
+-- n -> a permutation of 1..n, shuffled further as far as it is looked at.
+local orders = {}
+
+-- Scratch: what the core is told.
+local list = {}
+
+-- Tables found to be well-formed -> how many cases they had.
+local checked = setmetatable({}, {__mode = "k"})
 
 local M = {}
 
 function M.seed(n)
   seed = n % 2147483646 + 1
+  orders = {}
 end
 
 local function below(k)
@@ -30,36 +39,13 @@ local function below(k)
   return seed % k
 end
 
-local function bad_case(i)
-  error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 4)
-end
-
--- A flag that somebody waits on the other side may be stale: then `commit` finds nobody.
-local function recv_ready(s)
-  return s.n > 0 or not s.open or s.swait
-end
-
-local function send_ready(s)
-  return s.n < s.cap or not s.open or s.rwait or s.overflow ~= "block"
-end
-
-local function is_ready(c, i)
-  local ch = c.send
-  if ch ~= nil then
-    if not is_chan(ch) then
-      bad_case(i)
-    elseif c[1] == nil then
-      error("nil cannot be sent", 3)
-    end
-    return send_ready(ch.s)
+local function new_order(n)
+  local order = {}
+  for i = 1, n do
+    order[i] = i
   end
-  local x = c[1]
-  if is_chan(x) then
-    return recv_ready(x.s)
-  elseif (type(x) ~= "table" and type(x) ~= "userdata") or not x.poll_ then
-    bad_case(i)
-  end
-  return (x:poll_(true))
+  orders[n] = order
+  return order
 end
 
 local function drop_first(_, ...)
@@ -119,42 +105,98 @@ local function park(cases, n, t)
   return woken(cases, wait_any(list, describe(cases, n), t))
 end
 
-local function sent(ch, v)
+-- What became of a case that was tried.
+local READY, ENDED, OTHER = 1, 2, 3
+
+local function try_send(ch, v)
   local s = ch.s
   if not s.open then
-    error("send on closed channel", 4)
+    error("send on closed channel", 3)
+  elseif v == nil then
+    error("nil cannot be sent", 3)
   end
-  return deliver(ch, s, v)
+  return deliver(ch, s, v) and READY, true
 end
 
--- Carry out one of the first `ready` cases of hot; wait when nobody was there after all.
-local function choose(cases, ready, n, t)
-  while ready > 0 do
-    local k = (ready == 1 or cases.ordered) and 1 or below(ready) + 1
-    local i = hot[k]
+-- Carry out a case if that needs no waiting: READY and a value, ENDED for a closed channel, OTHER
+-- for a waitable that is no channel, which is only asked; nothing when it would have to wait.
+local function try(c)
+  local ch, x = c.send, c[1]
+  if ch then
+    return try_send(ch, x)
+  elseif not is_chan(x) then
+    return x:poll_(true) and OTHER
+  end
+  local s = x.s
+  local got, v = fetch(x, s)
+  if got then
+    return READY, v
+  end
+  return not s.open and ENDED
+end
+
+-- The results of select for a case that was carried out.
+local function results(i, c, how, v)
+  if how == READY then
+    return i, v
+  elseif how == ENDED then
+    return i, chan.closed_values(c[1].s)
+  end
+  return i, drop_first(c[1]:poll_())
+end
+
+local function select_ordered(cases, n, t)
+  for i = 1, n do
     local c = cases[i]
-    local ch, x = c.send, c[1]
-    if ch then
-      if sent(ch, x) then
-        return i, true
-      end
-    elseif not is_chan(x) then
-      return i, drop_first(x:poll_())
-    else
-      local s = x.s
-      local got, v = fetch(x, s)
-      if got then
-        return i, v
-      elseif not s.open then
-        return i, chan.closed_values(s)
+    if c then
+      local how, v = try(c)
+      if how then
+        return results(i, c, how, v)
       end
     end
-    for j = k + 1, ready do
-      hot[j - 1] = hot[j]
-    end
-    ready = ready - 1
   end
   return park(cases, n, t)
+end
+
+local function select_fair(cases, n, t)
+  local order = orders[n] or new_order(n)
+  for k = 1, n do
+    local j = k < n and k + below(n - k + 1) or k
+    local i = order[j]
+    order[j] = order[k]
+    order[k] = i
+    local c = cases[i]
+    if c then
+      local how, v = try(c)
+      if how then
+        return results(i, c, how, v)
+      end
+    end
+  end
+  return park(cases, n, t)
+end
+
+local function check_case(c, i)
+  local x = type(c) == "table" and (c.send or c[1])
+  local ok = is_chan(x)
+  if not ok and type(c) == "table" and c.send == nil then
+    ok = (type(x) == "table" or type(x) == "userdata") and x.poll_
+  end
+  if not ok then
+    error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 4)
+  end
+end
+
+local function check(cases)
+  if type(cases) ~= "table" then
+    error("cases must be a table, not a " .. type(cases), 3)
+  end
+  for i = 1, #cases do
+    if cases[i] then
+      check_case(cases[i], i)
+    end
+  end
+  checked[cases] = #cases
 end
 
 --- Wait for the first of several cases. Parks.
@@ -165,8 +207,8 @@ end
 -- @treturn integer the case, or nil, message, "ETIMEDOUT"
 -- @return what that case's recv, join or wait returns; true for a send
 function M.select(cases, t)
-  if type(cases) ~= "table" then
-    error("cases must be a table, not a " .. type(cases), 2)
+  if type(cases) ~= "table" or checked[cases] ~= #cases then
+    check(cases)
   end
   if t ~= nil then
     options.seconds(t)
@@ -179,23 +221,11 @@ function M.select(cases, t)
     end
     left = credit[1]
   end
-  local n, ready = #cases, 0
-  for i = 1, n do
-    local c = cases[i]
-    if c then
-      if type(c) ~= "table" then
-        error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 2)
-      elseif is_ready(c, i) then
-        ready = ready + 1
-        hot[ready] = i
-      end
-    end
+  credit[1] = left - 1
+  if cases.ordered then
+    return select_ordered(cases, #cases, t)
   end
-  if ready > 0 then
-    credit[1] = left - 1
-    return choose(cases, ready, n, t)
-  end
-  return park(cases, n, t)
+  return select_fair(cases, #cases, t)
 end
 
 return M
