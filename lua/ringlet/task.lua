@@ -65,7 +65,7 @@ M.check = check
 -- Where the running code is, outside of the library: the innermost lines, cheaply.
 local function creation_site()
   local lines = {}
-  for level = 3, 12 do
+  for level = 4, 12 do
     local info = debug.getinfo(level, "Sl")
     if not info then
       break
@@ -79,13 +79,17 @@ local function creation_site()
   return "created at " .. table.concat(lines, ", from ")
 end
 
+local function note_site(h)
+  h.site = creation_site()
+  anchor(h)
+end
+
 local function launch(flags, fn, ...)
   local slot, id = spawn(threads, flags, fn, ...)
   local h = setmetatable({slot, id, 0, false}, Task)
   handles[slot] = h
   if M.debug then
-    h.site = creation_site()
-    anchor(h)
+    note_site(h)
   end
   return h
 end

@@ -23,6 +23,7 @@
 enum { THREADS = 1, HANDLES = 2 };
 
 #define WARM_MAX 4096       /* coroutines kept for the next tasks */
+#define WARM_KEEP 1024      /* of them, for tasks yet to be spawned rather than for those that wait */
 #define CREDIT 10000        /* non-blocking operations between two looks at the clock */
 #define IDLE_GC_KIB 8       /* one collector step in idle time */
 #define IDLE_GC_GROWTH 1.25 /* a cycle is begun when the heap grew this much since the last */
@@ -37,12 +38,15 @@ static void credit_write(lua_State *L, struct rl_lua *h, int n)
 	h->credit_on = n > 0;
 }
 
-/* A coroutine, which is left on top: that of a warm record, or a new one. */
+/* A coroutine, which is left on top: that of a warm record, if there are many, or a new one.
+ */
 static lua_State *take_coroutine(struct rl_lua *h)
 {
 	lua_State *L = h->main;
 	uint32_t slot;
-	lua_State *co = rl_task_take_warm(&h->shard, &slot);
+	lua_State *co = NULL;
+	if (h->shard.warm_len >= WARM_KEEP)
+		co = rl_task_take_warm(&h->shard, &slot);
 	if (!co)
 		return lua_newthread(L);
 	lua_rawgeti(L, THREADS, (int)slot + 1);
@@ -164,7 +168,8 @@ static enum rl_ran task_ended(struct rl_lua *h, struct rl_task *t, int n)
 	if (t->flags & RL_TASK_WATCHED)
 		tell_ended(h, t, true);
 	if (h->shard.warm_len < WARM_MAX) {
-		lua_settop((lua_State *)t->co, 0);
+		if (n > 0)
+			lua_settop((lua_State *)t->co, 0);
 	} else {
 		lua_pushboolean(h->main, 0);
 		lua_rawseti(h->main, THREADS, (int)t->slot + 1);
