@@ -332,11 +332,15 @@ local function ended(slot, id, ok, err, co, dropped)
   end
 end
 
+-- What keeps the preemption hook from a task.
+local UNSEEN = rawget(_G, "jit") and "compiled code does not see hooks"
+  or "it is inside a C function, or has a debug hook of its own"
+
 local function overran(slot, co)
   local h = handle_of(slot, (core.info(slot)))
   local where = type(co) == "thread" and debug.traceback(co) or ""
-  local text = ("task %s computed for more than two slices without a chance to be preempted "
-    .. "(compiled code does not see hooks)\n%s"):format(h.id, where)
+  local text = ("task %d computed for more than two slices without a chance to be preempted "
+    .. "(%s)\n%s"):format(h.id, UNSEEN, where)
   if M.on_overrun then
     M.on_overrun(text, h)
   end

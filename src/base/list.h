@@ -76,4 +76,16 @@ static inline void rl_list_take(struct rl_list *to, struct rl_list *from)
 	rl_list_init(from);
 }
 
+/* Move everything on `from` in front of what is on `to`, in order. */
+static inline void rl_list_take_front(struct rl_list *to, struct rl_list *from)
+{
+	if (rl_list_empty(from))
+		return;
+	from->prev->next = to->next;
+	to->next->prev = from->prev;
+	to->next = from->next;
+	to->next->prev = to;
+	rl_list_init(from);
+}
+
 #endif

@@ -478,7 +478,7 @@ static int lrun_refill(lua_State *L)
 		t->results = 0;
 		t->fired = 0;
 		t->reason = RL_REASON_YIELD;
-		rl_ready(&h->shard, t);
+		rl_ready_last(&h->shard, t);
 		rl_shard_hurry(&h->shard);
 		return lua_yield(L, 0);
 	}

@@ -182,7 +182,7 @@ static int ltask_yield(lua_State *L)
 	t->results = 0;
 	t->fired = 0;
 	t->reason = RL_REASON_YIELD;
-	rl_ready(&h->shard, t);
+	rl_ready_last(&h->shard, t);
 	return lua_yield(L, 0);
 }
 

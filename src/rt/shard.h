@@ -28,6 +28,10 @@
 #ifndef RL_RUNS_PER_TURN
 #define RL_RUNS_PER_TURN 8
 #endif
+/* The longest run queue that new tasks join at its end. */
+#ifndef RL_QUEUE_SHORT
+#define RL_QUEUE_SHORT 256
+#endif
 
 struct rl_net;
 struct rl_shard;
@@ -70,6 +74,10 @@ struct rl_counts {
 struct rl_shard {
 	struct rl_list runq;
 	unsigned runq_len;
+	struct rl_list backlog;    /* what is runnable beyond a short queue, see shard.c */
+	struct rl_list fresh;      /* the part of it that the running task has added */
+	unsigned backlog_len;      /* both */
+	unsigned since_backlog, groups;
 	struct rl_task *current;
 	struct rl_os *os;          /* NULL outside run */
 	struct rl_wheel *deadlines, *alarms;
@@ -113,12 +121,20 @@ int rl_shard_close(struct rl_shard *s);
 
 /* A new task at the end of the run queue; NULL when there is no memory or RL_TASKS_MAX live. */
 struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags);
+/* Put a task that gives up its turn behind everything that is runnable. */
+void rl_ready_last(struct rl_shard *s, struct rl_task *t);
+
 /* By the loop, after RL_RAN_ENDED; or after rl_wait_abandon. A record that has a `co` keeps it for
  * the next task. */
 void rl_task_free(struct rl_shard *s, struct rl_task *t);
 /* Take the `co` of a warm record, which is freed, and its slot; NULL when there is none. */
 void *rl_task_take_warm(struct rl_shard *s, uint32_t *slot);
 struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot); /* NULL: no live task */
+
+static inline unsigned rl_shard_runnable(const struct rl_shard *s)
+{
+	return s->runq_len + s->backlog_len;
+}
 
 /* One turn. Returns completions delivered, or a negative code. */
 int rl_shard_turn(struct rl_shard *s);

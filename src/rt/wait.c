@@ -94,8 +94,12 @@ void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result)
 void rl_wait_abandon(struct rl_shard *s, struct rl_task *t)
 {
 	RL_ASSERT(t->state != RL_TASK_RUNNING);
-	if (t->state != RL_TASK_PARKED)
-		s->runq_len--;
+	if (t->state != RL_TASK_PARKED) {
+		rl_list_take_front(&s->runq, &s->fresh); /* which list it is on is not recorded */
+		rl_list_take_front(&s->runq, &s->backlog);
+		s->runq_len += s->backlog_len - 1;
+		s->backlog_len = 0;
+	}
 	wait_unlink(s, t);
 }
 

@@ -21,6 +21,7 @@
 struct rl_watch {
 	struct rl_shard *shard;
 	pthread_t thread, target;
+	clockid_t clock;           /* the target's CPU time */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool stop;                 /* under lock */
@@ -44,8 +45,18 @@ static void on_sigurg(int sig)
 struct look {
 	uint32_t seq;
 	unsigned ticks;    /* looks that saw the same run */
+	int64_t cpu_ns;    /* the thread's CPU time at the second of them */
 	int64_t quiet_ns;  /* how long nothing has run */
 };
+
+/* CPU time of the shard's thread: one that waits for a core does not overrun. */
+static int64_t cpu_time(const struct rl_watch *w)
+{
+	struct timespec now;
+	if (clock_gettime(w->clock, &now) < 0)
+		return 0;
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static void look_once(struct rl_watch *w, struct look *k)
 {
@@ -58,10 +69,13 @@ static void look_once(struct rl_watch *w, struct look *k)
 		return;
 	}
 	k->quiet_ns = 0;
-	if (++k->ticks < RL_WATCH_TICKS - 1)
+	if (++k->ticks == 1)
+		k->cpu_ns = cpu_time(w);
+	if (k->ticks < RL_WATCH_TICKS - 1)
 		return;
 	pthread_kill(w->target, SIGURG);
-	if (k->ticks >= 2 * RL_WATCH_TICKS)
+	if (k->ticks >= 2 * RL_WATCH_TICKS
+		&& cpu_time(w) - k->cpu_ns >= (2 * RL_WATCH_TICKS - 1) * w->tick_ns)
 		atomic_store_explicit(&s->overran, seq ? seq : 1, memory_order_relaxed);
 }
 
@@ -131,6 +145,7 @@ int rl_watch_open(struct rl_watch **out, struct rl_shard *s, int64_t slice_ns)
 		return -ENOMEM;
 	w->shard = s;
 	w->target = pthread_self();
+	pthread_getcpuclockid(w->target, &w->clock);
 	w->tick_ns = slice_ns / RL_WATCH_TICKS > 100000 ? slice_ns / RL_WATCH_TICKS : 100000;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
