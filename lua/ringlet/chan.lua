@@ -15,6 +15,10 @@
 -- each, put into its state table in place of the general ones. Its flags only say that somebody may
 -- wait: they are set by every send and recv.
 
+--- Pass values between tasks.
+-- @module ringlet
+-- @section Channels
+
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local options = require "ringlet.options"
@@ -29,7 +33,8 @@ local CAPACITY_MAX = 2 ^ 24
 
 local M = {CLOSED = CLOSED}
 
--- A channel, from `rl.chan`.
+--- A channel, from `rl.chan`. `rl.select` takes it, for receiving and for sending.
+-- @type chan
 local Chan = {__name = "ringlet.chan"}
 
 local function push(s, v)
@@ -191,11 +196,14 @@ local function send_slow(ch, s, v, t)
   return ok, msg, code
 end
 
---- Send v. Parks while there is no room (and, unbuffered, nobody to receive).
--- @param v anything but nil
+--- Send v. The longest waiter gets it, else it is buffered.
+-- @parks while there is no room; without a buffer, until somebody receives
+-- @tparam any v anything but nil
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
--- @raise on a closed channel
+-- @treturn true
+-- @fails "ETIMEDOUT"
+-- @raise on a closed channel, and when it is closed meanwhile
+-- @source the Go specification, "Send statements"
 function Chan.send(ch, v, t)
   local s = ch.s
   local left = credit[1]
@@ -243,9 +251,12 @@ local function recv_slow(ch, s, t)
   return recv_wait(ch, s, t)
 end
 
---- Receive: buffered values first. Parks while there is none.
+--- Receive: buffered values first, in the order in which they were sent.
+-- @parks while there is none
 -- @tparam[opt] number t seconds
--- @return the value, or nil, message, "ECLOSED" | "ETIMEDOUT" (or what close was given)
+-- @treturn any the value
+-- @fails "ECLOSED", or what `close` was given; "ETIMEDOUT"
+-- @source the Go specification, "Receive operator"
 function Chan.recv(ch, t)
   local s = ch.s
   local left, n = credit[1], s.n
@@ -262,8 +273,9 @@ function Chan.recv(ch, t)
 end
 
 --- Send if that needs no waiting.
--- @param v anything but nil
--- @treturn boolean true, or nil, message, "EAGAIN" | "ECLOSED"
+-- @tparam any v anything but nil
+-- @treturn true
+-- @fails "EAGAIN", "ECLOSED"
 function Chan.try_send(ch, v)
   local s = ch.s
   if v == nil then
@@ -277,7 +289,8 @@ function Chan.try_send(ch, v)
 end
 
 --- Receive if that needs no waiting.
--- @return the value, or nil, message, "EAGAIN" | "ECLOSED"
+-- @treturn any the value
+-- @fails "EAGAIN"; "ECLOSED", or what `close` was given
 function Chan.try_recv(ch)
   local s = ch.s
   local got, v = fetch(ch, s)
@@ -289,11 +302,12 @@ function Chan.try_recv(ch)
   return nil, "EAGAIN: channel is empty", "EAGAIN"
 end
 
---- Close: buffered values can still be received; senders raise; receivers get the end. With a
--- message, recv gives it after the buffer, and iter raises it.
+--- Close: buffered values can still be received, then receivers get the end; senders raise. With a
+-- message, `recv` gives it at the end, and `iter` raises it.
 -- @tparam[opt] string msg
 -- @tparam[opt] string code
--- @raise if it is closed already
+-- @raise when it is closed already
+-- @source the Go specification, "Close"
 function Chan.close(ch, msg, code)
   local s = ch.s
   if not s.open then
@@ -306,9 +320,10 @@ function Chan.close(ch, msg, code)
   core.fail_offers(ch, nil, CLOSED)
 end
 
---- Iterate over what is received, until the channel is closed and empty. Parks.
--- @treturn function
--- @raise the message the channel was closed with
+--- Iterate over what is received, until the channel is closed and empty.
+-- @parks in the loop, while there is no value
+-- @treturn fun():any for a `for` loop; it raises the message the channel was closed with
+-- @source the Go specification, "For range"
 function Chan.iter(ch)
   return function()
     local v, msg, code = ch:recv()
@@ -320,15 +335,19 @@ function Chan.iter(ch)
 end
 
 --- How many values the buffer holds at most.
+-- @treturn integer
 function Chan.capacity(ch)
   return ch.s.cap
 end
 
---- How many values were dropped by the overflow rule.
+--- How many values the overflow rule has dropped.
+-- @treturn integer
 function Chan.dropped(ch)
   return ch.s.drops
 end
 
+--- `#ch`: how many values the buffer holds.
+-- @treturn integer
 function Chan.__len(ch)
   return ch.s.n
 end
@@ -341,15 +360,19 @@ end
 local methods = {__index = Chan}
 local OVERFLOW = {block = true, drop_oldest = true, drop_newest = true}
 
---- Is this a channel?
+-- Is this a channel?
 function M.is(v)
   return type(v) == "userdata" and getmetatable(v) == "ringlet.chan"
 end
 
 --- A channel.
--- @tparam[opt=0] integer capacity values it buffers
--- @tparam[opt] table opts `overflow`: "block" (default), "drop_oldest" or "drop_newest"
+-- @tparam[opt=0] integer capacity values it buffers, at most 2^24; 0: sender and receiver meet
+-- @tparam[opt] table opts
+-- @tparam[opt="block"] string opts.overflow when the buffer is full: "block", a sender parks;
+-- "drop_oldest" makes room; "drop_newest" drops what is sent
 -- @treturn chan
+-- @source the Go specification, "Channel types"; C. A. R. Hoare, "Communicating sequential
+-- processes", 1978
 function M.new(capacity, opts)
   capacity = capacity == nil and 0 or capacity
   if type(capacity) ~= "number" or capacity < 0 or capacity > CAPACITY_MAX

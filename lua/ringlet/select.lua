@@ -7,6 +7,10 @@
 -- looked at, so what is ready at once costs one draw. `cases` is never modified; its form is checked
 -- when a table is seen for the first time.
 
+--- Wait for the first of several things.
+-- @module ringlet
+-- @section Select
+
 local chan = require "ringlet.chan"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
@@ -199,13 +203,21 @@ local function check(cases)
   checked[cases] = #cases
 end
 
---- Wait for the first of several cases. Parks.
--- @tparam table cases {x}: receive from a channel, or wait for a task, event, ticker, timer or
--- server; {send = ch, v}: send; false: disabled. `cases.ordered = true` prefers the first ready
--- case
+--- Wait for the first of several cases, and do that one alone. Of several that are ready, each has
+-- the same chance. `cases` is not modified: build it once and use it again.
+-- @parks until a case is ready
+-- @tparam table cases
+-- @tparam table|false cases.[integer] {x}: receive from a channel, or wait for a task, event,
+-- ticker, timer or waitgroup; {send = ch, v}: send v; false: disabled, keeps its place
+-- @tparam[opt=false] boolean cases.ordered prefer the first case that is ready
 -- @tparam[opt] number t seconds; 0: do not wait
--- @treturn integer the case, or nil, message, "ETIMEDOUT"
--- @return what that case's recv, join or wait returns; true for a send
+-- @treturn integer which case
+-- @return ... what that case's `recv`, `join` or `wait` returns; true for a send
+-- @fails "ETIMEDOUT"
+-- @raise on a send to a closed channel or of nil; on what is no case
+-- @usage
+-- local i, v = rl.select {{jobs}, {send = results, r}, {deadline}}
+-- @source the Go specification, "Select statements"
 function M.select(cases, t)
   if type(cases) ~= "table" or checked[cases] ~= #cases then
     check(cases)

@@ -6,6 +6,10 @@
 -- whose handle nobody kept costs only its record and coroutine. A handle that carries state the
 -- task needs (a name, a cancel, a scope) is anchored until the task ends.
 
+--- Start tasks.
+-- @module ringlet
+-- @section Tasks
+
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
@@ -17,7 +21,9 @@ local JOIN = core.reasons.join
 
 local M = {}
 
--- A task, from `rl.go` and its kin.
+--- A task, from `rl.go` and its kin. `rl.select` takes it: the case gives what `join` returns.
+-- @type task
+-- @tfield integer id number of the task, never used twice in a shard
 local Task = {__name = "ringlet.task", failed = false}
 M.Task = Task
 
@@ -95,10 +101,13 @@ local function launch(flags, fn, ...)
 end
 
 --- Start a root task of this shard. It runs when the caller parks, after those readied before it.
--- @tparam function fn
+--
+-- `run` waits for it. An error that no joiner is waiting for goes to `on_error`.
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
 -- @treturn task
--- @raise outside run
+-- @raise outside of `run`
+-- @source the Go specification, "Go statements"
 function M.go(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
@@ -106,10 +115,11 @@ function M.go(fn, ...)
   return launch(SPAWN, fn, ...)
 end
 
---- Start a task that run does not wait for: it is cancelled when the others have ended.
--- @tparam function fn
+--- Start a task that `run` does not wait for: it is cancelled when the others have ended.
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
 -- @treturn task
+-- @raise outside of `run`
 function M.daemon(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
@@ -126,8 +136,8 @@ function M.child(scope, fn, ...)
   return h
 end
 
---- The running task; nil outside run.
--- @treturn ?task
+--- The running task.
+-- @treturn ?task nil outside of a task
 function M.self()
   local slot, id = current()
   if slot then
@@ -155,10 +165,16 @@ local function outcome(h)
 end
 M.outcome = outcome
 
---- Wait until the task has ended. Parks.
+--- Wait until the task has ended. It may be called any number of times, by any number of tasks.
+-- @parks until the task has ended; not at all if it has
 -- @tparam[opt] number t seconds
--- @treturn boolean true; or false if it failed; or nil if the time is up
--- @return its results; or the error value; or a message and "ETIMEDOUT"
+-- @treturn[1] true
+-- @return[1] ... its results
+-- @treturn[2] false when it failed
+-- @treturn[2] any the error, unchanged; a cancellation for a cancelled task
+-- @fails "ETIMEDOUT"
+-- @raise when a task joins itself
+-- @source pthread_join(3)
 function Task:join(t)
   check(self)
   if self[1] then
@@ -176,8 +192,10 @@ function Task:join(t)
   return outcome(self)
 end
 
---- Cancel the task and everything in its scopes. Being cancelled is not a failure. Idempotent.
--- @param[opt] reason anything; `rl.is_cancel` gives it back
+--- Cancel the task and everything in its scopes: it raises wherever it parks. Being cancelled is
+-- not a failure. Only the first cancel counts; a task that has ended is left alone.
+-- @tparam[opt] any reason `rl.is_cancel` gives it back
+-- @source N. J. Smith, "Timeouts and cancellation for humans", 2018
 function Task:cancel(reason)
   check(self)
   if self[1] then
@@ -186,9 +204,9 @@ function Task:cancel(reason)
   end
 end
 
---- Name the task, or ask for its name.
--- @tparam[opt] string s
--- @treturn ?string
+--- Name the task, or ask for its name. Reports show it.
+-- @tparam[opt] string s the new name
+-- @treturn ?string the name
 function Task:name(s)
   check(self)
   if s ~= nil then
@@ -198,9 +216,9 @@ function Task:name(s)
   return self.label_name
 end
 
---- Where the task is: "new", "runnable", "running", "parked", "done" or "failed".
+--- What the task is doing: "new", "runnable", "running", "parked", "done" or "failed".
 -- @treturn string
--- @treturn ?string the reason it is parked for
+-- @treturn ?string what it is parked for: "chan receive", "sleep" and so on
 function Task:status()
   check(self)
   if not self[1] then
@@ -210,10 +228,10 @@ function Task:status()
   return state, reason ~= "" and reason or nil
 end
 
---- Set a label, or ask for one.
--- @tparam string k
--- @tparam[opt] string v
--- @treturn ?string
+--- Set a label of the task, or ask for one.
+-- @tparam string k its name
+-- @tparam[opt] any v the new value
+-- @treturn any the value, nil if there is none
 function Task:label(k, v)
   check(self)
   local labels = self.labels
@@ -226,8 +244,8 @@ function Task:label(k, v)
   return labels and labels[k]
 end
 
---- The task's Lua stack, or that of its failure.
--- @treturn string
+--- The task's Lua stack; of a task that failed, the stack at the error.
+-- @treturn string "" for a task that ended well
 function Task:traceback()
   check(self)
   if not self[1] then
@@ -248,6 +266,7 @@ end
 
 --- A table of the running task's own, made when first asked for.
 -- @treturn table
+-- @raise outside of a task
 function M.locals()
   local h = M.own()
   h.own_locals = h.own_locals or {}
@@ -264,8 +283,10 @@ function Task:poll_()
   return false
 end
 
---- What happens to the error of a root task nobody joins; nil restores the default (stderr).
--- @tparam ?function fn fn(err, traceback, task), called outside any task: it must not park
+--- Say what happens to the error of a root task that nobody joins, and of a handler of a server. It
+-- is called once for each, when it happens, and must not park.
+-- @tparam ?fun(err:any,traceback:string,task:task) fn nil restores the default, which writes to
+-- stderr
 function M.on_error(fn)
   if fn ~= nil and type(fn) ~= "function" then
     error("function or nil expected", 2)
@@ -349,8 +370,7 @@ M.on_overrun = nil
 
 core.hooks(ended, overran)
 
---- Give up every task that is still alive: none is resumed again; their handles say why.
--- @tparam string why
+-- Give up every task that is still alive: none is resumed again; their handles say why.
 function M.abandon_all(why)
   for _, h in ipairs(M.all()) do
     local slot, trace = h[1], h:traceback()
@@ -360,7 +380,7 @@ function M.abandon_all(why)
   end
 end
 
---- The handles of all live tasks.
+-- The handles of all live tasks.
 function M.all()
   local list = core.slots()
   for i, slot in ipairs(list) do
