@@ -7,9 +7,9 @@
 -- metatable has the methods.
 --
 -- Invariants: while a task waits to receive, `rwait` is true, and `swait` while one waits to send;
--- whoever parks sets them first, and who finds nobody left clears them. `easy` is true exactly while
--- the channel is open, blocks when full, and neither is set: then a send needs only room, a recv only
--- a value. No receiver waits while a value is buffered, no sender while there is room.
+-- whoever parks sets them first, and who finds nobody left clears them. `easy` is true exactly
+-- while the channel is open, blocks when full, and neither is set: then a send needs only room, a
+-- recv only a value. No receiver waits while a value is buffered, no sender while there is room.
 --
 -- An unbuffered channel is nothing but its wait queue: its send and recv are one call of the core
 -- each, put into its state table in place of the general ones. Its flags only say that somebody may
@@ -28,14 +28,14 @@ local wait, offer, wake, take = core.wait, core.offer, core.wake, core.take
 local meet_send, meet_receive = core.send, core.receive
 local refill, credit = core.refill, core.credit()
 local RECV, SEND = core.reasons["chan receive"], core.reasons["chan send"]
-local CLOSED = "closed"
+local CLOSED, NAME = "closed", "ringlet.chan"
 local CAPACITY_MAX = 2 ^ 24
 
 local M = {CLOSED = CLOSED}
 
 --- A channel, from `rl.chan`. `rl.select` takes it, for receiving and for sending.
 -- @type chan
-local Chan = {__name = "ringlet.chan"}
+local Chan = {__name = NAME, overflow = "block", drops = 0}
 
 local function push(s, v)
   local at = s.head + s.n
@@ -362,7 +362,7 @@ local OVERFLOW = {block = true, drop_oldest = true, drop_newest = true}
 
 -- Is this a channel?
 function M.is(v)
-  return type(v) == "userdata" and getmetatable(v) == "ringlet.chan"
+  return type(v) == "userdata" and getmetatable(v) == NAME
 end
 
 --- A channel.
@@ -384,13 +384,15 @@ function M.new(capacity, opts)
     error("overflow must be block, drop_oldest or drop_newest", 2)
   end
   local s = setmetatable({
-    s = false, n = 0, head = 1, cap = capacity, easy = overflow == "block", open = true, rwait = false,
-    swait = false, drops = 0, overflow = overflow, message = nil, code = nil, __index = false, __len = Chan.__len,
-    __tostring = Chan.__tostring, __metatable = "ringlet.chan", __name = "ringlet.chan",
+    s = false, n = 0, head = 1, cap = capacity, easy = overflow == "block", open = true,
+    rwait = false, swait = false, send = nil, recv = nil,
+    __index = false, __len = Chan.__len, __tostring = Chan.__tostring, __metatable = NAME,
   }, methods)
   s.s, s.__index = s, s
   if capacity == 0 and overflow == "block" then
     s.send, s.recv, s.easy = send_meeting, recv_meeting, false
+  elseif overflow ~= "block" then
+    s.overflow = overflow
   end
   return core.setmetatable(core.waitq(), s)
 end

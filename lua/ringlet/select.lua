@@ -4,8 +4,8 @@
 -- A case is {x} or {send = ch, v}. The cases are tried in an order drawn at random (as Go does), or
 -- as they stand when cases.ordered, and the first that needs no waiting is carried out; if there is
 -- none, the task parks on all of them with one call to the core. The order is drawn while it is
--- looked at, so what is ready at once costs one draw. `cases` is never modified; its form is checked
--- when a table is seen for the first time.
+-- looked at, so what is ready at once costs one draw. `cases` is never modified; its form is
+-- checked when a table is seen for the first time.
 
 --- Wait for the first of several things.
 -- @module ringlet

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- task: handles of tasks: making, joining, cancelling, naming.
 --
--- A handle is {slot | false, id, n, results...}; slot is false once the task ended, `failed` is true
--- when it failed, its error then being the only result. The shard holds handles weakly, so a task
--- whose handle nobody kept costs only its record and coroutine. A handle that carries state the
--- task needs (a name, a cancel, a scope) is anchored until the task ends.
+-- A handle is {slot | false, id, n, results...}; slot is false once the task ended, `failed` is
+-- true when it failed, its error then being the only result. The shard holds handles weakly, so a
+-- task whose handle nobody kept costs only its record and coroutine. A handle that carries state
+-- the task needs (a name, a cancel, a scope) is anchored until the task ends.
 
 --- Start tasks.
 -- @module ringlet
@@ -38,7 +38,7 @@ end
 local SPAWN, DAEMON = core.HANDLED, core.HANDLED + core.DAEMON
 
 -- slot -> handle, while the task needs it
-local anchored = {}
+local anchored = {} -- luacheck: ignore 241
 local on_error
 -- definition lines instead of creation sites, unless asked
 M.debug = false

@@ -23,7 +23,7 @@
 enum { THREADS = 1, HANDLES = 2 };
 
 #define WARM_MAX 4096       /* coroutines kept for the next tasks */
-#define WARM_KEEP 1024      /* of them, for tasks yet to be spawned rather than for those that wait */
+#define WARM_KEEP 1024      /* of them, for tasks yet to be spawned and not for those that wait */
 #define CREDIT 10000        /* non-blocking operations between two looks at the clock */
 #define IDLE_GC_KIB 8       /* one collector step in idle time */
 #define IDLE_GC_GROWTH 1.25 /* a cycle is begun when the heap grew this much since the last */

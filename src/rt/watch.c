@@ -2,8 +2,8 @@
 /*
  * watch: see watch.h.
  *
- * Invariants: `unwatched` is written by the watchdog under the lock and cleared by the shard under the
- * lock; the shard reads it without (a stale "awake" costs one second of watching at the most: the
+ * Invariants: `unwatched` is written by the watchdog and cleared by the shard, both under the lock;
+ * the shard reads it without (a stale "awake" costs one second of watching at the most: the
  * watchdog re-checks run_seq after setting it). SIGURG is only ever directed at the shard's thread,
  * and its handler touches nothing but the shard found through the thread-local pointer.
  */
