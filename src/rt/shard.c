@@ -8,7 +8,7 @@
  * are a group, in order, in front of the older groups of the backlog (a tree is then walked depth
  * first, with a footprint like its height). An empty queue is filled from the head of the backlog;
  * so that nothing starves, one from there also goes in every RL_FAIR runs, and one from its tail
- * every RL_FAIR groups. Who yields goes behind everything. Go's overflow from the local to the
+ * every RL_FAIR_GROUPS groups. Who yields goes behind everything. Go's overflow from the local to the
  * global queue does the same job.
  *
  * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the
@@ -32,7 +32,8 @@
 #endif
 #define TASKS_PER_CHUNK 256
 #define HOME_SIZE 4096
-#define RL_FAIR 61
+#define RL_FAIR 61          /* runs */
+#define RL_FAIR_GROUPS 1021 /* rarely: the tail of the backlog is where a tree is widest */
 
 /* A page that reads 1 here and 0 in a forked child. */
 static const volatile uint32_t *home_page(void)
@@ -305,7 +306,7 @@ static void take_group(struct rl_shard *s)
 	if (rl_list_empty(&s->fresh))
 		return;
 	rl_list_take_front(&s->backlog, &s->fresh);
-	if (++s->groups % RL_FAIR == 0) {
+	if (++s->groups % RL_FAIR_GROUPS == 0) {
 		struct rl_list *oldest = s->backlog.prev;
 		rl_list_remove(oldest);
 		s->backlog_len--;
