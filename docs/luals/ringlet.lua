@@ -823,7 +823,7 @@ function M.yield() end
 ---
 ---Source: the Go function time.After.
 ---@param t number seconds; `math.huge`: never
----@return any # made before `run`, it counts from the beginning of the run
+---@return ringlet.timer # made before `run`, it counts from the beginning of the run
 function M.after(t) end
 
 ---A ticker: a tick each t seconds. A slow consumer finds one tick, not a heap; the beat is kept.
@@ -832,7 +832,7 @@ function M.after(t) end
 ---
 ---Source: the Go function time.NewTicker.
 ---@param t number seconds, more than 0
----@return any # made before `run`, it counts from the beginning of the run
+---@return ringlet.ticker # made before `run`, it counts from the beginning of the run
 function M.ticker(t) end
 
 ---@class ringlet.chan.opts

@@ -123,7 +123,7 @@ end
 
 --- A timer that fires once, after t seconds, and stays fired.
 -- @tparam number t seconds; `math.huge`: never
--- @treturn timer; made before `run`, it counts from the beginning of the run
+-- @treturn timer made before `run`, it counts from the beginning of the run
 -- @source the Go function time.After
 function M.after(t)
   if type(t) ~= "number" or t ~= t then
@@ -223,7 +223,7 @@ end
 
 --- A ticker: a tick each t seconds. A slow consumer finds one tick, not a heap; the beat is kept.
 -- @tparam number t seconds, more than 0
--- @treturn ticker; made before `run`, it counts from the beginning of the run
+-- @treturn ticker made before `run`, it counts from the beginning of the run
 -- @source the Go function time.NewTicker
 function M.ticker(t)
   check_period(t)

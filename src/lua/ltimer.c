@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ltimer: deadlines that are not a task's, seen from Lua: timers, tickers, limits of scopes. A timer
- * is a record here and whatever Lua has put for it into the table of timers: a function, which is
- * called in the run loop and must not park, or a table {slot | false, fired | false, queue | false},
- * which is told when it fired and whose queue is woken. That way a timer costs Lua one small table.
+ * ltimer: deadlines that are not a task's, seen from Lua: timers, tickers, limits of scopes. A
+ * timer is a record here and whatever Lua has put for it into the table of timers: a function, which
+ * is called in the run loop and must not park, or a table {slot | false, fired | false, queue | nil},
+ * which is told when it fired and whose queue is woken. So a timer costs Lua one small table.
  *
- * Invariants: a record is live from timer_set until it fired or was stopped, and as long its entry in
+ * Invariants: a record is live from timer_set until it fired or was stopped; as long, its entry in
  * the table holds what it is for; a slot is reused afterwards. Set while no run is active, it waits
  * on `early` and begins to count when the run does.
  */
@@ -20,7 +20,7 @@
 #define TIMERS_MAX (1u << 24)
 
 struct ltimer {
-	struct rl_alarm alarm; /* on `early` while no run is active, its deadline then the delay in ns */
+	struct rl_alarm alarm; /* on `early` while no run is active: its deadline is the delay then */
 	struct rl_lua *shard;
 	uint32_t slot;
 	bool live;
@@ -129,9 +129,9 @@ void rl_lua_timers_open(struct rl_lua *h)
 
 void rl_lua_timers_close(lua_State *L, struct rl_lua *h)
 {
-	struct ltimer *m;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->timers_ref);
-	for (uint32_t i = 0; (m = rl_slab_at(h->timers, i)) != NULL; i++) {
+	for (uint32_t i = 0; rl_slab_at(h->timers, i); i++) {
+		struct ltimer *m = rl_slab_at(h->timers, i);
 		if (!m->live)
 			continue;
 		rl_alarm_stop(&h->shard, &m->alarm);
