@@ -44,7 +44,10 @@ static bool chunk_add(struct rl_slab *s)
 	char *chunk = aligned_alloc(ALIGN, round_up(s->size << s->shift, ALIGN));
 	if (!chunk)
 		return false;
-	s->chunks[s->chunks_len++] = (struct rl_slab_chunk){chunk, RL_SLAB_NONE, RL_SLAB_NONE};
+	struct rl_slab_chunk *c = &s->chunks[s->chunks_len++];
+	c->records = chunk;
+	c->free = RL_SLAB_NONE;
+	c->next = RL_SLAB_NONE;
 	return true;
 }
 

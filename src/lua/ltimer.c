@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ltimer: deadlines that are not a task's, seen from Lua: timers, tickers, limits of scopes. A
- * timer is a record here and whatever Lua has put for it into the table of timers: a function, which
- * is called in the run loop and must not park, or a table {slot | false, fired | false, queue | nil},
- * which is told when it fired and whose queue is woken. So a timer costs Lua one small table.
+ * timer is a record here and whatever Lua has put for it into the table of timers: a function,
+ * which is called in the run loop and must not park, or a table
+ * {slot | false, fired | false, queue | nil}, which is told when it fired and whose queue is woken.
+ * So a timer costs Lua one small table.
  *
  * Invariants: a record is live from timer_set until it fired or was stopped; as long, its entry in
  * the table holds what it is for; a slot is reused afterwards. Set while no run is active, it waits
