@@ -73,7 +73,7 @@ static unsigned most;
 static enum rl_ran spawn_tree(struct probe *p, struct rl_task *t)
 {
 	for (int i = 0; t->raises > 0 && i < 10; i++)
-		rl_task_new(&p->shard, 0)->raises = (uint16_t)(t->raises - 1);
+		rl_task_new(&p->shard, 0)->raises = (uint8_t)(t->raises - 1);
 	most = p->shard.live > most ? p->shard.live : most;
 	return RL_RAN_ENDED;
 }

@@ -151,7 +151,7 @@ static int ltask_info(lua_State *L)
 	lua_pushinteger(L, (lua_Integer)t->id);
 	lua_pushstring(L, ltask_state(t));
 	lua_pushstring(L, t->state == RL_TASK_PARKED ? rl_reason_name(t->reason) : "");
-	lua_pushnumber(L, (double)(now_ms - t->since_ms) / 1000);
+	lua_pushnumber(L, (double)(now_ms - t->clause.since_ms) / 1000);
 	lua_pushinteger(L, t->flags);
 	return 5;
 }

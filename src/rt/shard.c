@@ -61,15 +61,16 @@ int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 	s->home = home_page();
 	s->due_ns = -1;
 	s->tasks = rl_slab_new(sizeof(struct rl_task), TASKS_PER_CHUNK, RL_TASKS_MAX);
-	return s->tasks ? 0 : -ENOMEM;
+	s->due = rl_slab_new(sizeof(struct rl_deadline), TASKS_PER_CHUNK, RL_TASKS_MAX);
+	return s->tasks && s->due ? 0 : -ENOMEM;
 }
 
 void rl_shard_term(struct rl_shard *s)
 {
 	rl_shard_close(s);
-	if (s->tasks)
-		rl_slab_free(s->tasks);
-	s->tasks = NULL;
+	rl_slab_free(s->tasks);
+	rl_slab_free(s->due);
+	s->tasks = s->due = NULL;
 	if (s->home)
 		munmap((void *)s->home, HOME_SIZE);
 	s->home = NULL;
@@ -116,7 +117,6 @@ static struct rl_task *record_new(struct rl_shard *s)
 		return NULL;
 	memset(t, 0, sizeof *t);
 	rl_list_init(&t->clause.link);
-	rl_timer_init(&t->deadline);
 	t->clause.task = t;
 	t->slot = slot;
 	return t;
@@ -136,7 +136,7 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 	t->raises = 0;
 	t->id = ++s->next_id;
 	t->flags = (uint8_t)flags;
-	t->since_ms = (uint32_t)(s->now_ns / 1000000);
+	t->clause.since_ms = (uint32_t)(s->now_ns / 1000000);
 	s->live++;
 	s->daemons += (flags & RL_TASK_DAEMON) != 0;
 	s->counts.created++;
@@ -259,7 +259,7 @@ static void fire_deadlines(struct rl_shard *s)
 	rl_list_init(&due);
 	rl_wheel_advance(s->deadlines, s->now_ns, &due);
 	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due))
-		rl_wait_end(s, rl_container(t, struct rl_task, deadline), -ETIMEDOUT);
+		rl_wait_end(s, rl_container(t, struct rl_deadline, timer)->task, -ETIMEDOUT);
 }
 
 static void fire_alarms(struct rl_shard *s)

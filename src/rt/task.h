@@ -72,6 +72,14 @@ struct rl_clause {
 	struct rl_task *task;
 	uint16_t index;
 	uint16_t offer;
+	uint32_t since_ms;       /* of the task's own clause: when it parked, or was made; shard clock */
+};
+
+/* When a wait ends; apart from the record because most waits never end that way. */
+struct rl_deadline {
+	struct rl_timer timer;
+	struct rl_task *task;
+	uint32_t slot;
 };
 
 /* What is waited for: tasks in the order they came. Embedded in every waitable. */
@@ -81,19 +89,20 @@ struct rl_waitq {
 
 struct rl_task {
 	struct rl_clause clause;
-	struct rl_timer deadline;
+	struct rl_deadline *deadline; /* NULL: none */
 	struct rl_clause *more;  /* a select's clauses beyond the first, `more_len` of them */
 	void *co;                /* what runs it; NULL for a task that never ran, unless it is warm */
 	uint64_t id;
 	uint32_t slot;
-	uint32_t since_ms;       /* when it parked or was readied, shard clock */
 	int16_t result;          /* 0, or the code its wait ended with */
 	uint16_t results;        /* values already on its stack for the resume */
 	uint16_t fired;          /* which case of a select ended the wait, 0: a plain wait */
 	uint16_t more_len;
-	uint16_t raises;         /* cancels swallowed so far */
+	uint8_t raises;          /* cancels swallowed so far */
 	uint8_t state, reason, flags;
 };
+
+_Static_assert(sizeof(struct rl_task) <= 80, "a million parked tasks are meant to be cheap");
 
 const char *rl_reason_name(unsigned reason);
 
