@@ -223,7 +223,7 @@ function M.run(main, opts, ...)
   local run = {grace = opts.grace or GRACE}
   local seed = open(opts)
   active = run
-  task.debug = opts.debug or os.getenv("RINGLET_DEBUG") == "1"
+  task.note_sites(opts.debug or os.getenv("RINGLET_DEBUG") == "1")
   task.on_overrun = opts.on_overrun or function(text)
     io.stderr:write("ringlet: ", text, "\n")
   end

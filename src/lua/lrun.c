@@ -324,7 +324,7 @@ int rl_lua_run_init(lua_State *L, struct rl_lua *h)
 	h->handles_ref = new_table_ref(L, "v");
 	h->credit_ref = new_table_ref(L, NULL);
 	credit_write(L, h, 0);
-	h->ended_ref = h->overran_ref = LUA_NOREF;
+	h->ended_ref = h->overran_ref = h->note_ref = LUA_NOREF;
 	lua_pushlightuserdata(L, (void *)preempt_hook);
 	lua_pushlightuserdata(L, h);
 	lua_rawset(L, LUA_REGISTRYINDEX);

@@ -37,6 +37,7 @@ struct rl_lua {
 	struct rl_slab *timers;
 	struct rl_list early;    /* timers set before the run */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
+	int note_ref;            /* registry: function(handle) of each new one, or LUA_NOREF */
 	int overran_ref;         /* registry: function(slot) */
 	bool credit_on;
 	bool looping;
