@@ -389,6 +389,18 @@ H.sim("cancelling", function(it)
   end)
 end)
 
+H.sim("a scope that is cancelled", function(it)
+  it("twice was cancelled all the same", function()
+    local ok, _, code = rl.scope(function(s)
+      s:cancel("once")
+      s:cancel("twice")
+      return "fine"
+    end)
+    assert.is_nil(ok)
+    assert.equal("ECANCELED", code)
+  end)
+end)
+
 H.both("timeout", function(it)
   it("gives true and the results in time", function()
     assert.same({n = 4, true, 1, nil, 3}, H.pack(rl.timeout(5, function() return 1, nil, 3 end)))
