@@ -399,6 +399,22 @@ H.sim("a scope that is cancelled", function(it)
     assert.is_nil(ok)
     assert.equal("ECANCELED", code)
   end)
+
+  it("wakes its tasks in the order of their age, whatever their addresses", function()
+    local order, expected = {}, {}
+    rl.scope(function(s)
+      for i = 1, 100 do
+        expected[i] = i
+        s:go(function()
+          pcall(rl.sleep, 1)
+          order[#order + 1] = i
+        end)
+      end
+      rl.yield()
+      s:cancel()
+    end)
+    assert.same(expected, order)
+  end)
 end)
 
 H.both("timeout", function(it)
