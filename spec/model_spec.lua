@@ -59,3 +59,16 @@ H.sim("a waitgroup that others took too much from", function(it_)
     assert.is_truthy(told:find("negative waitgroup counter", 1, true))
   end)
 end)
+
+-- `make model` plays many more.
+describe("random programs", function()
+  local seeds = require "spec.model.seeds"
+  local only = tonumber(os.getenv "RINGLET_SEED" or "")
+
+  it("do what the reference says, and the same when they are played again", function()
+    for seed = only or 1, only or H.rounds(60, 3) do
+      local played, why = seeds.try(seed)
+      assert(played, ("seed %d: %s"):format(seed, tostring(why)))
+    end
+  end)
+end)
