@@ -271,6 +271,12 @@ function Server:join(timeout)
   return self.over:wait(timeout)
 end
 
+--- What select asks of a waitable: has it ended?
+-- @local
+function Server:poll_()
+  return self.over:is_set(), true
+end
+
 --- Counters of the server.
 -- @treturn server_stats a new table
 -- @tfield[server_stats] integer accepted connections handled so far
@@ -325,6 +331,7 @@ function M.start(listener, handlers, opts)
     on_close = handlers.on_close, start_conn = handlers.run and start_task or start_served,
     room = sync.event(), empty = sync.event(), over = sync.event(),
   }, Server)
+  server.q = server.over.q -- where select waits
   server.body = handlers.run and task_body(server, handlers.run)
   core.net_hold(listener)
   if handlers.on_data then

@@ -177,7 +177,7 @@ end
 -- first cancel counts.
 -- @tparam[opt] any reason `rl.is_cancel` gives it back
 function Scope:cancel(reason)
-  self.stopped = not self.cancelled
+  self.stopped = self.stopped or not self.cancelled
   cancel.cancel_scope(self, reason)
 end
 

@@ -391,8 +391,10 @@ static int wait_kernel(struct rl_shard *s)
 	bool busy = s->vm.idle(s->vm.self);
 	if (busy && !rl_os_ready(s->os))
 		return 0;
-	int n = poll_kernel(s, busy ? 0 : s->due_ns);
-	if (n == 0 && !busy && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0
+	int64_t until_ns = busy ? 0 : s->due_ns;
+	int n = poll_kernel(s, until_ns);
+	/* Only a poll without a deadline shows that nothing will come: a timer ends the other kind. */
+	if (n == 0 && until_ns < 0 && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0
 		&& rl_list_empty(&s->dirty) && !rl_os_ready(s->os))
 		return RL_LOOP_DEADLOCK;
 	return n < 0 ? n : 0;
