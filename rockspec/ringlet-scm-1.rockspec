@@ -33,6 +33,7 @@ build = {
     ["ringlet.buffer"] = "lua/ringlet/buffer.lua",
     ["ringlet.cancel"] = "lua/ringlet/cancel.lua",
     ["ringlet.chan"] = "lua/ringlet/chan.lua",
+    ["ringlet.deadlock"] = "lua/ringlet/deadlock.lua",
     ["ringlet.errors"] = "lua/ringlet/errors.lua",
     ["ringlet.fail"] = "lua/ringlet/fail.lua",
     ringlet = "lua/ringlet/init.lua",

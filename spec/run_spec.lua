@@ -314,6 +314,18 @@ describe("deadlock", function()
     return false
   end
 
+  it("lists a hundred tasks and counts the others", function()
+    local err = H.raises(H.run, function()
+      for _ = 1, 150 do
+        rl.go(function() rl.chan():recv() end)
+      end
+      rl.scope(function(s) s:go(function() rl.event():wait() end) end)
+    end)
+    assert.is_true(mentions(err, "scope exit", "on ringlet.scope: 1 children"), tostring(err))
+    assert.is_true(mentions(err, "and 52 more"), tostring(err))
+    assert.equal(102, #lines(err))
+  end)
+
   it("lists each task with its name and reason", function()
     local err = H.raises(H.run, function()
       rl.self():name("the main")
@@ -328,6 +340,9 @@ describe("deadlock", function()
     assert.equal("deadlock", tostring(err):sub(1, 8))
     assert.is_true(mentions(err, "reader", "receive"), tostring(err))
     assert.is_true(mentions(err, "writer", "send"), tostring(err))
+    assert.is_true(mentions(err, "reader", "on ringlet.chan: 0/0", "spec/run_spec.lua:"))
+    assert.is_true(mentions(err, "the main", "on ringlet.mutex: locked", "spec/run_spec.lua:"))
+    assert.is_true(mentions(err, "chooser", "on 2 cases", "spec/run_spec.lua:"))
     assert.is_true(mentions(err, "waiter", "event"), tostring(err))
     assert.is_true(mentions(err, "chooser", "select"), tostring(err))
     assert.is_true(mentions(err, "the main", "lock"), tostring(err))

@@ -10,6 +10,7 @@
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
+local deadlock = require "ringlet.deadlock"
 local nest = require "ringlet.nest"
 local options = require "ringlet.options"
 local select_ = require "ringlet.select"
@@ -42,30 +43,6 @@ local function cancel_all(reason)
   end
 end
 
--- Where a task waits: the innermost line of its stack that is not the library's.
-local function where(h)
-  for line in h:traceback():gmatch("[^\n]+") do
-    local at = line:match("^%s*([^%[%s][^:]*:%d+): in")
-    if at and not at:find("ringlet/[%w_/]+%.lua") and not at:find("lua/ringlet") then
-      return at
-    end
-  end
-  return h:traceback():match("not started: (.*)") or "?"
-end
-
-local function deadlock_report(seed)
-  local lines = {}
-  for _, h in ipairs(task.all()) do
-    local id, state, reason, since = core.info(h[1])
-    lines[#lines + 1] = ("  task %d %s: %s%s, for %.3f s, at %s"):format(
-      id, h.label_name or "-", reason ~= "" and reason or state,
-      h.q_name and " on " .. h.q_name or "", since, where(h))
-      .. (h.site and "\n    " .. h.site:gsub("\n", "\n    ") or "")
-  end
-  return ("deadlock: all %d tasks are parked and nothing can wake one%s\n%s"):format(
-    #lines, seed and " (sim seed " .. seed .. ")" or "", table.concat(lines, "\n"))
-end
-
 -- Ctrl-C of a stock interpreter: it sets a hook that raises in whatever Lua code runs next.
 -- That may be this file, a task, or nothing at all while the shard sleeps.
 local function take_interrupt(run)
@@ -95,7 +72,7 @@ local function drain(run, seed)
     take_interrupt(run)
     if why == DEADLOCK then
       stuck = stuck + 1
-      run.deadlock = run.deadlock or deadlock_report(seed)
+      run.deadlock = run.deadlock or deadlock.report(seed)
       if stuck > STUCK_MAX then
         return
       end

@@ -24,6 +24,10 @@ local M = {}
 local Scope = {__name = "ringlet.scope"}
 Scope.__index = Scope
 
+function Scope:__tostring()
+  return ("ringlet.scope: %d children"):format(self.count)
+end
+
 local function arm(s, t)
   if t == math.huge then
     return
@@ -181,12 +185,12 @@ function Scope:cancel(reason)
   cancel.cancel_scope(self, reason)
 end
 
-local function wait_children(s)
-  local shield = cancel.push(s.owner, {shield = true})
-  while s.count > 0 do
-    core.wait(s.empty, nil, SCOPE)
+local function wait_children(scope)
+  local shield = cancel.push(scope.owner, {shield = true})
+  while scope.count > 0 do
+    core.wait(scope.empty, nil, SCOPE)
   end
-  cancel.pop(s.owner, shield)
+  cancel.pop(scope.owner, shield)
 end
 
 local function leave_scope(s, ok, ...)

@@ -26,9 +26,9 @@ local function pack(...)
   return {n = select("#", ...), ...}
 end
 
--- Wait on x.q; true or failure values.
-local function wait_on(q, t, reason)
-  local ok, code = core.wait(q, t, reason)
+-- Wait on self.q; true or failure values.
+local function wait_on(self, t, reason)
+  local ok, code = core.wait(self.q, t, reason)
   if ok == nil then
     return fail(code)
   end
@@ -102,7 +102,7 @@ function Event:wait(t)
   if self.on then
     return true
   end
-  return wait_on(self.q, t, reasons["event wait"])
+  return wait_on(self, t, reasons["event wait"])
 end
 
 function Event:poll_()
@@ -137,7 +137,7 @@ function Mutex:lock(t)
     self.held = true
     return true
   end
-  return wait_on(self.q, t, reasons.lock)
+  return wait_on(self, t, reasons.lock)
 end
 
 --- Lock it if that needs no waiting.
@@ -496,7 +496,7 @@ function WaitGroup:wait(t)
   if self.n == 0 then
     return true
   end
-  return wait_on(self.q, t, reasons["waitgroup wait"])
+  return wait_on(self, t, reasons["waitgroup wait"])
 end
 
 function WaitGroup:poll_()

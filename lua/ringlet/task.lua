@@ -265,7 +265,13 @@ function Task:traceback()
     local info = debug.getinfo(body, "S")
     return ("not started: %s:%d"):format(info.short_src, info.linedefined)
   end
-  return debug.traceback(threads[self[1]])
+  return debug.traceback(M.coroutine(self))
+end
+
+-- The coroutine of a task that has begun and not ended, or nil.
+function M.coroutine(h)
+  local co = h[1] and threads[h[1]]
+  return type(co) == "thread" and not core.body(threads, h[1]) and co or nil
 end
 
 function Task:__tostring()

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "rt/watch.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -109,6 +110,17 @@ static int task_results(struct rl_task *t)
 	return n + 1;
 }
 
+/* Is the error on top the one that a stock interpreter raises at Ctrl-C? Any other is a bug of the
+ * library, and told. */
+static bool is_interrupt(lua_State *L)
+{
+	const char *text = lua_tostring(L, -1);
+	if (text && strstr(text, "interrupted!"))
+		return true;
+	fprintf(stderr, "ringlet: internal error: %s\n", text ? text : "?");
+	return false;
+}
+
 /* Tell the policy floor that a task ended: the handle's owner, joiners, on_error. */
 static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 {
@@ -127,7 +139,7 @@ static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 	lua_pushboolean(L, (t->flags & RL_TASK_DROPPED) != 0);
 	for (int i = 1; i <= 7; i++)
 		lua_pushvalue(L, base + i);
-	if (lua_pcall(L, 6, 0, 0) != 0) {
+	if (lua_pcall(L, 6, 0, 0) != 0 && is_interrupt(L)) {
 		/* Ctrl-C's hook raised here instead of in a task: it did so once. */
 		lua_pop(L, 1);
 		h->interrupted = true;

@@ -1,0 +1,81 @@
+-- SPDX-License-Identifier: MIT
+-- deadlock: what run says when nothing can go on: who waits for what, since when, made where.
+
+local core = require "ringlet.core"
+local task = require "ringlet.task"
+
+local M = {}
+
+-- How many tasks are listed.
+local LISTED = 100
+
+-- How the names of our own source files begin.
+local LIBRARY = debug.getinfo(1, "S").source:gsub("deadlock%.lua$", "")
+
+local function is_ours(info)
+  return info.source:sub(1, #LIBRARY) == LIBRARY
+end
+
+-- What a function of the library was called on: the channel, mutex, ... among its locals.
+local OBJECT = {self = true, ch = true, scope = true, server = true}
+
+local function object_at(co, level)
+  local i = 1
+  local name, value = debug.getlocal(co, level, i)
+  while name do
+    if OBJECT[name] then
+      return tostring(value)
+    elseif name == "cases" then
+      return ("%d cases"):format(#value)
+    end
+    i = i + 1
+    name, value = debug.getlocal(co, level, i)
+  end
+end
+
+-- The object a parked task waits for and the innermost line of its stack that is not ours.
+local function place(co)
+  local object
+  for level = 0, 100 do
+    local info = debug.getinfo(co, level, "Sl")
+    if not info then
+      break
+    elseif info.currentline >= 0 then
+      if not is_ours(info) then
+        return object, info.short_src .. ":" .. info.currentline
+      end
+      object = object or object_at(co, level)
+    end
+  end
+  return object, "?"
+end
+
+local function line_of(h)
+  local id, state, reason, since = core.info(h[1])
+  local co = task.coroutine(h)
+  local object, where
+  if co then
+    object, where = place(co)
+  else
+    where = h:traceback()
+  end
+  return ("  task %d %s: %s%s, for %.3f s, at %s"):format(id, h:name() or "-",
+    reason ~= "" and reason or state, object and " on " .. object or "", since, where)
+    .. (h.site and "\n    " .. h.site or "")
+end
+
+--- The message of a deadlock: a headline, and a line for each task.
+-- @tparam ?integer seed of the sim backend
+function M.report(seed)
+  local all, lines = task.all(), {}
+  for i = 1, math.min(#all, LISTED) do
+    lines[i] = line_of(all[i])
+  end
+  if #all > LISTED then
+    lines[#lines + 1] = ("  and %d more"):format(#all - LISTED)
+  end
+  return ("deadlock: all %d tasks are parked and nothing can wake one%s\n%s"):format(
+    #all, seed and " (sim seed " .. seed .. ")" or "", table.concat(lines, "\n"))
+end
+
+return M
