@@ -171,11 +171,13 @@ tsan: ## the C tests of threaded files under ThreadSanitizer
 		$(TSAN_TESTS:spec/c/%.c=$(BUILD)/tsan/ctest/%)
 	@BUILD=$(BUILD)/tsan SANITIZER=thread C_TESTS="$(TSAN_TESTS)" tools/test c
 
-gc-torture: ## the specs with the garbage collector as aggressive as it gets
+gc-torture: ## the specs with the garbage collector as aggressive as it gets, in each of its modes
 	@tools/setup test
 	@$(BUILD_) lib
-	@BUILD=$(BUILD) RINGLET_GC_TORTURE=1 LUAJIT=$(LUAJIT) LUA54=$(LUA54) SPECS="$(SPECS)" \
-		tools/test $(ABIS:%=spec:%)
+	@BUILD=$(BUILD) RINGLET_GC_TORTURE=1 LIMIT=900 LUAJIT=$(LUAJIT) LUA54=$(LUA54) \
+		SPECS="$(SPECS)" tools/test $(ABIS:%=spec:%)
+	@[ -z "$(filter lua5.4,$(ABIS))" ] || BUILD=$(BUILD) RINGLET_GC_TORTURE=generational LIMIT=900 \
+		LUA54=$(LUA54) SPECS="$(SPECS)" tools/test spec:lua5.4
 
 bench: ## measure against the peers; prints ratios; BENCH="--quick echo" for some of it
 	@bench/setup
