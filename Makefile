@@ -184,8 +184,11 @@ bench: ## measure against the peers; prints ratios; BENCH="--quick echo" for som
 	@$(BUILD_) lib
 	@bench/run $(BENCH)
 
-soak: lib ## ten minutes of mixed load; counters must end where they began
-	spec/soak/run
+soak: ## ten minutes (SECONDS=600) of mixed load; counters end where they began, memory is flat
+	@tools/setup
+	@$(BUILD_) lib
+	@SOAK_SECONDS=$(or $(SECONDS),600) BUILD=$(BUILD) LUAJIT=$(LUAJIT) LUA54=$(LUA54) \
+		spec/soak/run $(ABIS)
 
 docs: ## the API reference into build/docs, and the LuaLS stubs into docs/luals
 	@tools/setup docs
