@@ -9,8 +9,10 @@ local server = {}
 ---The address it listens on, with the real port: "127.0.0.1:8080".
 function server:addr() end
 
----Stop accepting, wait for the connections, then cancel what is left. Idle connections of an
----`on_data` server are closed at once. Parks until the server has ended; idempotent.
+---Stop accepting, wait for the connections, then cancel what is left. Connections of an `on_data`
+---server are closed as soon as all they sent is handled, idle ones at once; a handler that is a
+---function decides itself. Parks until the server has ended; idempotent. When the run is stopped,
+---its servers are, with the run's grace; when it is ended, every `on_close` is still called.
 ---@param grace? number seconds to wait (10)
 ---@return boolean # true
 function server:stop(grace) end
