@@ -282,18 +282,26 @@ function M.writers(addr)
   finish(conn)
 end
 
+-- A server that is stopped in the middle: every connection is opened and closed once.
 function M.short_server()
+  local opened, closed = 0, 0
   local function echo(conn)
-    local data = conn:read()
-    while data and conn:write(data) do
-      data = conn:read()
-    end
+    opened = opened + 1
+    rl.finally(function()
+      local data = conn:read()
+      while data and conn:write(data) do
+        data = conn:read()
+      end
+    end, function() closed = closed + 1 end)
   end
-  local handler = one_of(echo, {on_data = function(conn, data)
-    conn:write(data)
-    rl.sleep(0.002)
-  end})
-  local server = assert(net.serve("127.0.0.1:0", handler))
+  local server = assert(net.serve("127.0.0.1:0", one_of(echo, {
+    on_open = function() opened = opened + 1 end,
+    on_data = function(conn, data)
+      conn:write(data)
+      rl.sleep(0.002)
+    end,
+    on_close = function() closed = closed + 1 end,
+  })))
   local clients = {}
   for i = 1, 4 do
     clients[i] = rl.go(function()
@@ -309,6 +317,7 @@ function M.short_server()
   for _, client in ipairs(clients) do
     assert(client:join(LONG))
   end
+  assert(opened == closed, ("%d opened, %d closed"):format(opened, closed))
 end
 
 function M.listener()

@@ -21,9 +21,9 @@ local RESIDENTS = 60
 local REPORT = math.max(ROUND, SECONDS / 20)
 
 -- Over the second half memory is flat when the fitted line rises by less, and no sample is further
--- from another: 30 bytes that one of the scenarios leaves each time are too much. A run of less
+-- from another: 25 bytes that one of the scenarios leaves each time are too much. A run of less
 -- than JUDGED seconds is still warming up.
-local LUA_RISE, LUA_SPREAD, RSS_RISE, RSS_SPREAD = 96, 512, 768, 3072 -- kB
+local LUA_RISE, LUA_SPREAD, RSS_RISE, RSS_SPREAD = 64, 256, 512, 2048 -- kB
 local JUDGED = 300
 
 local SCENARIOS = {}
