@@ -91,12 +91,15 @@ describe("the installed library", function()
 
   it("is refused by PUC Lua 5.1 with one clear error", function()
     if not has "lua5.1" then return pending "lua5.1 is not installed" end
-    local output, ok = run(("LUA_PATH=%s LUA_CPATH=%s lua5.1 -e %s"):format(
-      quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"),
-      quote(tree .. "/build/luajit/?.so"), quote [[print(select(2, pcall(require, "ringlet")))]]))
-    assert.is_true(ok, output)
-    assert.truthy(output:find("ringlet needs LuaJIT 2.1 or Lua 5.4", 1, true), output)
-    assert.truthy(output:find("Lua 5.1", 1, true), output)
-    assert.is_nil(output:find("undefined symbol", 1, true), output)
+    for _, module in ipairs{"ringlet", "ringlet.net", "ringlet.buffer", "ringlet.test"} do
+      local output, ok = run(("LUA_PATH=%s LUA_CPATH=%s lua5.1 -e %s"):format(
+        quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"),
+        quote(tree .. "/build/luajit/?.so"),
+        quote(("print(select(2, pcall(require, %q)))"):format(module))))
+      assert.is_true(ok, output)
+      assert.truthy(output:find("ringlet needs LuaJIT 2.1 or Lua 5.4", 1, true), output)
+      assert.truthy(output:find("Lua 5.1", 1, true), output)
+      assert.is_nil(output:find("undefined symbol", 1, true), output)
+    end
   end)
 end)

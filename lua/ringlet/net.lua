@@ -14,6 +14,7 @@
 -- stream that is "EOF", after one's own close "ECLOSED", when time is up "ETIMEDOUT".
 -- @module ringlet.net
 
+require "ringlet.vm"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local net_conn = require "ringlet.net_conn"
