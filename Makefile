@@ -203,6 +203,9 @@ env: ## eval "$(make -s env)" lets scripts find the tree; LUA=lua5.4 for 5.4
 	@$(BUILD_) $(BUILD)/$(LUA)/ringlet/core.so >&2
 	@echo "export LUA_PATH=\"$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;\$${LUA_PATH:-;}\""
 	@echo "export LUA_CPATH=\"$(abspath $(BUILD))/$(LUA)/?.so;\$${LUA_CPATH:-;}\""
+	@[ $(LUA) = luajit ] || for name in LUA_PATH LUA_CPATH; do \
+		echo "[ -z \"\$${$${name}_5_4:-}\" ] || export $${name}_5_4=\"\$$$$name;\$$$${name}_5_4\""; \
+	done
 
 install: $(ABIS:%=install-%) ## install (DESTDIR, PREFIX; with ABIS=luajit also LUADIR, LIBDIR)
 
@@ -217,8 +220,9 @@ install-%: $(BUILD)/%/ringlet/core.so
 	done
 	$(INSTALL) -D -m 755 $< "$(call libdir,$*)/ringlet/core.so"
 
-clean: ## remove what was built
-	rm -rf $(BUILD)
+clean: ## remove what was built, by luarocks too
+	rm -rf $(BUILD) ringlet
+	rm -f src/*/*.o
 
 .PHONY: all help lib ctests demo test ctest spec lint tidy asan tsan gc-torture bench soak docs \
 	rockspec env install clean
