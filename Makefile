@@ -51,7 +51,7 @@ CORES    := $(ABIS:%=$(BUILD)/%/ringlet/core.so)
 TEST_BIN := $(C_TESTS:spec/c/%.c=$(BUILD)/ctest/%)
 
 # The build the C tests link: debug assertions, and capacities so small that every limit is met.
-TEST_DEFS ?= -DRL_DEBUG=1
+TEST_DEFS ?= -DRL_DEBUG=1 -DRL_TINY=1
 TEST_OBJ  := $(RT_SRC:%.c=$(BUILD)/ctest/%.o)
 TEST_LIB  := $(BUILD)/ctest/librl.a
 
