@@ -20,7 +20,7 @@ local pid = read_file("/proc/self/stat"):match "^%d+"
 -- Descriptors but pipes: this one is read from a pipe, whose other end may not be closed yet. And
 -- threads but those with which the kernel serves a ring: it keeps the last.
 local COUNT = ("ls -lU /proc/%s/fd 2>/dev/null | grep -c ' -> [^p]'; "
-  .. "cat /proc/%s/task/*/comm | grep -cv ^iou-"):format(pid, pid)
+  .. "cat /proc/%s/task/*/comm 2>/dev/null | grep -cv ^iou-"):format(pid, pid)
 
 --- Open descriptors, and threads.
 function M.descriptors()
