@@ -10,7 +10,7 @@ local meter = require "spec.soak.meter"
 local net = require "ringlet.net"
 local servers = require "spec.soak.servers"
 
-local jit = rawget(_G, "jit")
+local jit, unpack = rawget(_G, "jit"), table.unpack or rawget(_G, "unpack")
 
 local SECONDS, SEED = tonumber(arg[1]) or 600, tonumber(arg[2]) or 1
 local ROUND = math.min(5, SECONDS / 8)
@@ -20,10 +20,15 @@ local SETTLE = 20                -- seconds all may take to become quiet
 local RESIDENTS = 60
 local REPORT = math.max(ROUND, SECONDS / 20)
 
--- Over the second half memory is flat when the fitted line rises by less, and no sample is further
--- from another: 25 bytes that one of the scenarios leaves each time are too much. A run of less
--- than JUDGED seconds is still warming up.
-local LUA_RISE, LUA_SPREAD, RSS_RISE, RSS_SPREAD = 64, 256, 512, 2048 -- kB
+-- Over the second half memory is flat when the fitted line rises by less (kB), and no sample is
+-- further from another: 25 bytes of Lua's or 90 of C's that one of the scenarios leaves each time
+-- are too much. The process as a whole breathes: LuaJIT maps and unmaps what it compiled. A run of
+-- less than JUDGED seconds is still warming up.
+local BOUNDS = {
+  {"lua_kb", "Lua's heap", 64, 256},
+  {"heap_kb", "malloc's heap", 256, 1024},
+  {"rss_kb", "the process", 2048, 4096},
+}
 local JUDGED = 300
 
 local SCENARIOS = {}
@@ -140,9 +145,9 @@ local function round(addr, residents, till, peak)
 end
 
 local function report(now, peak)
-  say("%4.0f s %8d runs; quiet: tasks %d ops %d fds %d, lua %.0f kB, rss %d kB; peak: tasks %d "
-    .. "ops %d fds %d", rl.now() - started, runs, now.tasks, now.ops, now.fds, now.lua_kb,
-    now.rss_kb, peak.tasks or 0, peak.ops or 0, peak.fds or 0)
+  say("%4.0f s %8d runs; quiet: tasks %d ops %d fds %d, kB: lua %d malloc %d all %d; peak: "
+    .. "tasks %d ops %d fds %d", rl.now() - started, runs, now.tasks, now.ops, now.fds,
+    now.lua_kb, now.heap_kb, now.rss_kb, peak.tasks or 0, peak.ops or 0, peak.fds or 0)
 end
 
 -- Between rounds helper threads wait for their end, and servers keep some workers.
@@ -159,7 +164,8 @@ local function rounds(addr, residents)
     if left then
       fail("after a round: " .. left)
     end
-    samples[#samples + 1] = {rl.now() - started, now.lua_kb, now.rss_kb}
+    now.at = rl.now() - started
+    samples[#samples + 1] = now
     if rl.now() - reported >= REPORT then
       reported = rl.now()
       report(now, peak)
@@ -169,12 +175,12 @@ local function rounds(addr, residents)
   return samples
 end
 
--- The verdict on memory: Lua's heap and the process, over the second half.
-local function judge(samples, what, column, rise_max, spread_max)
+-- The verdict on memory over the second half.
+local function judge(samples, name, what, rise_max, spread_max)
   local half = {}
   for _, sample in ipairs(samples) do
-    if sample[1] >= SECONDS / 2 then
-      half[#half + 1] = {sample[1], sample[column]}
+    if sample.at >= SECONDS / 2 then
+      half[#half + 1] = {sample.at, sample[name]}
     end
   end
   local rise, spread = meter.fit(half)
@@ -204,8 +210,9 @@ local function main()
   if left then
     fail("left behind: " .. left)
   end
-  judge(samples, "Lua heap", 2, LUA_RISE, LUA_SPREAD)
-  judge(samples, "process", 3, RSS_RISE, RSS_SPREAD)
+  for _, bound in ipairs(BOUNDS) do
+    judge(samples, unpack(bound))
+  end
 end
 
 math.randomseed(SEED)

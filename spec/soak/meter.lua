@@ -35,6 +35,7 @@ function M.read()
   local now = rl.stats()
   now.fds, now.threads = M.descriptors()
   now.rss_kb = tonumber(read_file("/proc/self/status"):match "VmRSS:%s*(%d+)")
+  now.heap_kb = tonumber(read_file("/proc/self/smaps"):match "%[heap%]\n.-Rss:%s*(%d+)") or 0
   now.lua_kb = collectgarbage "count"
   now.own_tasks = now.tasks - now.daemons
   return now
