@@ -203,8 +203,8 @@ env: ## eval "$(make -s env)" lets scripts find the tree; LUA=lua5.4 for 5.4
 	@$(BUILD_) $(BUILD)/$(LUA)/ringlet/core.so >&2
 	@echo "export LUA_PATH=\"$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;\$${LUA_PATH:-;}\""
 	@echo "export LUA_CPATH=\"$(abspath $(BUILD))/$(LUA)/?.so;\$${LUA_CPATH:-;}\""
-	@[ $(LUA) = luajit ] || for name in LUA_PATH LUA_CPATH; do \
-		echo "[ -z \"\$${$${name}_5_4:-}\" ] || export $${name}_5_4=\"\$$$$name;\$$$${name}_5_4\""; \
+	@[ $(LUA) = luajit ] || for v in LUA_PATH LUA_CPATH; do \
+		echo "[ -z \"\$${$${v}_5_4:-}\" ] || export $${v}_5_4=\"\$$$$v;\$$$${v}_5_4\""; \
 	done
 
 install: $(ABIS:%=install-%) ## install (DESTDIR, PREFIX; with ABIS=luajit also LUADIR, LIBDIR)

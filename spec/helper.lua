@@ -90,7 +90,10 @@ function H.on(backend, name, fn)
         busted.pending(what .. ": " .. H.missing[backend])
         return
       end
-      local all = {backend = backend, timeout = H.torture and backend ~= "sim" and 100 or nil}
+      local all = {backend = backend}
+      if H.torture and backend ~= "sim" then
+        all.timeout, all.slice = 100, 1 -- what takes a millisecond takes tens of them
+      end
       for k, v in pairs(opts or {}) do all[k] = v end
       t.it(what, test, all)
     end, backend)
