@@ -58,7 +58,7 @@ TEST_LIB  := $(BUILD)/ctest/librl.a
 SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_CFLAGS := -O1 -g
 TOOL_LUA   := $(LUA54)
-LUA_TOOLS  := tools/tidy tools/stubs tools/rockspec
+LUA_TOOLS  := tools/tidy tools/stubs tools/reference tools/rockspec
 
 # Say what is built in a word; V=1 shows the commands.
 ifeq ($(V),)
@@ -141,8 +141,9 @@ spec: ## the specs alone; ABIS=luajit for one VM, SPECS="spec/chan_spec.lua" for
 	@$(BUILD_) lib
 	@BUILD=$(BUILD) LUAJIT=$(LUAJIT) LUA54=$(LUA54) SPECS="$(SPECS)" tools/test $(ABIS:%=spec:%)
 
-lint: ## luacheck, cppcheck, and a build in which warnings are errors
+lint: ## luacheck, the stubs, cppcheck, and a build in which warnings are errors
 	@tools/setup lint
+	@$(TOOL_LUA) tools/stubs --check
 	luacheck --quiet $(wildcard lua spec examples bench rockspec tools/*.lua) $(LUA_TOOLS)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem --error-exitcode=1 -j$(JOBS) -Isrc \
@@ -157,7 +158,6 @@ tidy: ## the rules of the house that a program can check
 	@tools/setup
 	@$(BUILD_) lib
 	@BUILD=$(BUILD) CC=$(CC) LUA_INCDIR=$(LUA54_INCDIR) $(TOOL_LUA) tools/tidy
-	@$(TOOL_LUA) tools/stubs --check
 
 asan: ## C tests and specs under AddressSanitizer and UBSan
 	@tools/setup test
@@ -192,8 +192,12 @@ soak: ## ten minutes (SECONDS=600) of mixed load; counters end where they began,
 
 docs: ## the API reference into build/docs, and the LuaLS stubs into docs/luals
 	@tools/setup docs
-	ldoc --quiet --dir $(BUILD)/docs .
-	$(TOOL_LUA) tools/stubs
+	@$(TOOL_LUA) tools/stubs
+	@rm -rf $(BUILD)/docs $(BUILD)/ldoc && mkdir -p $(BUILD)/ldoc
+	@$(TOOL_LUA) tools/reference $(BUILD)/ldoc
+	@$(call say,ldoc,$(BUILD)/docs/index.html) warnings=$$(LUA_PATH="tools/?.lua;;" \
+		ldoc --fatalwarnings -c ./config.ld --dir $(BUILD)/docs $(BUILD)/ldoc \
+		2>&1 >/dev/null) && [ -z "$$warnings" ] || { echo "$$warnings" >&2; exit 1; }
 
 rockspec: ## make the rockspec list what the tree has, after a file came or went
 	@$(TOOL_LUA) tools/rockspec

@@ -1,9 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- Read the LDoc comments of a Lua source file into tables: what `tools/stubs` writes stubs from.
+-- Read the doc comments of the library into tables: what `tools/stubs` writes the LuaLS stubs from
+-- and `tools/reference` what LDoc reads.
 --
 -- A block is a `---` line and the `--` lines that follow it. Its text comes first, then its tags; a
 -- tag goes on over the lines that do not begin with another. The line of code below names what is
--- documented unless `@function` does.
+-- documented unless `@function` does. The tags are LDoc's, and three of ours:
+--
+--   @parks [when]   the function may park the task that calls it; without it, it does not
+--   @fails codes    a second way to return: nil, a message, one of these codes
+--   @source text    the RFC, paper or man page that defines the behaviour
+--
+-- Several files may belong to one module: their blocks are joined. What `require "ringlet"` gives
+-- is read from the table in init.lua (`chan = chan.new`): only what is named there is public.
 
 local M = {}
 
@@ -40,7 +48,7 @@ local function new_block(first, line)
   return block
 end
 
--- What the code line declares: a function with its parameters, or a field with its literal.
+-- What the code line declares: a function with its parameters, the table of a class, or a field.
 local function declaration(code)
   local name, params = code:match "^%s*function%s+([%w_.:]+)%s*(%b())"
   if not name then name, params = code:match "^%s*([%w_.]+)%s*=%s*function%s*(%b())" end
@@ -49,6 +57,8 @@ local function declaration(code)
     for param in params:gmatch "[%w_.]+" do list[#list + 1] = param end
     return {kind = "function", name = name, params = list}
   end
+  local class = code:match "^local%s+([%w_]+)%s*=[^=]"
+  if class then return {kind = "class", name = class} end
   local target, value = code:match "^%s*([%w_]+%.[%w_.]+)%s*=%s*(.-)%s*$"
   if target then return {kind = "field", name = target, value = value} end
   return nil
@@ -60,9 +70,8 @@ local function tag_of(block, name)
   end
   return nil
 end
-M.tag_of = tag_of
 
--- All blocks of a file in order, each with the declaration below it, and the declarations that have
+-- All blocks of a file in order, each with the declaration below it, and the functions that have
 -- none.
 local function blocks_of(lines)
   local blocks, bare, current = {}, {}, nil
@@ -102,43 +111,70 @@ local function strip_optional(text)
   return text, false
 end
 
+-- Split at a character, but not inside of braces or parentheses.
+local function split(text, at)
+  local parts, depth, from = {}, 0, 1
+  for i = 1, #text do
+    local char = text:sub(i, i)
+    if char:find "[{(]" then depth = depth + 1 end
+    if char:find "[})]" then depth = depth - 1 end
+    if char == at and depth == 0 then
+      parts[#parts + 1] = text:sub(from, i - 1)
+      from = i + 1
+    end
+  end
+  parts[#parts + 1] = text:sub(from)
+  return parts
+end
+
+-- "fun(conn:conn,data:string):any" -> "fun(conn: ringlet.conn, data: string): any"
+local function callback_type(text, resolve)
+  local inner, result = text:match "^fun(%b()):?(.*)$"
+  local params = {}
+  for _, part in ipairs(inner == "()" and {} or split(inner:sub(2, -2), ",")) do
+    local name, kind = part:match "^([%w_.]+%??):(.+)$"
+    params[#params + 1] = name and name .. ": " .. M.type_of(kind, resolve) or part
+  end
+  return "fun(" .. table.concat(params, ", ") .. ")" ..
+    (result ~= "" and ": " .. M.type_of(result, resolve) or "")
+end
+
 -- An LDoc type as a LuaCATS one: "?string" -> "string|nil", "{number,...}" -> "number[]". `resolve`
 -- turns the name of a class into its full name.
 function M.type_of(text, resolve)
   local bare, optional = strip_optional(text)
   local items, seen = {}, {}
-  local function add(item)
-    if not seen[item] then items[#items + 1] = item end
-    seen[item] = true
-  end
-  for item in (bare .. (optional and "|nil" or "")):gmatch "[^|]+" do
+  for _, item in ipairs(split(bare .. (optional and "|nil" or ""), "|")) do
     local element = item:match "^{%s*([%w_.]+),?%s*%.%.%.}$" or item:match "^([%w_.]+)%[%]$"
+    local full
     if element then
-      add(resolve(ALIASES[element] or element) .. "[]")
-    elseif item:match "^{" then
-      add "table"
-    elseif item:match "^func?t?i?o?n?%(" then
-      add "function"
+      full = resolve(ALIASES[element] or element) .. "[]"
+    elseif item:find "^{" then
+      full = "table"
+    elseif item:find "^fun%(" then
+      full = callback_type(item, resolve)
     else
-      add(resolve(ALIASES[item] or item))
+      full = resolve(ALIASES[item] or item)
     end
+    if not seen[full] then items[#items + 1] = full end
+    seen[full] = true
   end
   return table.concat(items, "|")
+end
+
+local LITERALS = {["true"] = true, ["false"] = true, ["nil"] = true}
+
+-- Is the type a single value?
+function M.is_literal(kind)
+  return LITERALS[kind] == true
 end
 
 -- ---- items --------------------------------------------------------------------------------------
 
 -- The first word is a type, which may hold spaces inside braces or parentheses.
 local function split_type(text)
-  local depth, i = 0, 1
-  while i <= #text do
-    local char = text:sub(i, i)
-    if char:find "[{(]" then depth = depth + 1 end
-    if char:find "[})]" then depth = depth - 1 end
-    if char == " " and depth == 0 then break end
-    i = i + 1
-  end
-  return text:sub(1, i - 1), (text:sub(i + 1):gsub("^%s+", ""))
+  local kind = split(text, " ")[1]
+  return kind, (text:sub(#kind + 1):gsub("^%s+", ""))
 end
 
 local function param_of(tag)
@@ -158,19 +194,25 @@ local function param_of(tag)
   }
 end
 
--- @treturn[2] puts a value into the second way of returning; position by position they are unions.
-local function returns_of(block)
+-- @treturn[2] puts a value into the second way of returning; @fails is the last way.
+local function ways_of(block)
   local groups, order = {}, {}
+  local function add(key, value)
+    if not groups[key] then
+      groups[key] = {}
+      order[#order + 1] = key
+    end
+    groups[key][#groups[key] + 1] = value
+  end
   for _, tag in ipairs(block.tags) do
     if tag.name == "treturn" or tag.name == "return" then
-      local key = next(tag.modifiers) or "1"
-      if not groups[key] then
-        groups[key] = {}
-        order[#order + 1] = key
-      end
       local kind, text = "any", tag.text
       if tag.name == "treturn" then kind, text = split_type(tag.text) end
-      groups[key][#groups[key] + 1] = {type = kind, text = text}
+      add(next(tag.modifiers) or "1", {type = kind, text = text})
+    elseif tag.name == "fails" then
+      add("fails", {type = "nil", text = ""})
+      add("fails", {type = "string", text = "message"})
+      add("fails", {type = "string", text = tag.text})
     end
   end
   local list = {}
@@ -178,33 +220,7 @@ local function returns_of(block)
   return list
 end
 
-local function item_of(block, name, params)
-  local item = {
-    kind = "function", name = name, line = block.line, params = {}, names = params,
-    text = block.text, returns = returns_of(block), raises = {}, usage = {}, see = {},
-  }
-  for _, tag in ipairs(block.tags) do
-    if tag.name == "param" or tag.name == "tparam" then
-      item.params[#item.params + 1] = param_of(tag)
-    elseif tag.name == "raise" then
-      item.raises[#item.raises + 1] = tag.text
-    elseif tag.name == "usage" then
-      item.usage[#item.usage + 1] = tag.text
-    elseif tag.name == "see" then
-      item.see[#item.see + 1] = tag.text
-    end
-  end
-  if not item.names then
-    item.names = {}
-    for _, param in ipairs(item.params) do
-      if not param.name:find "%." or param.name == "..." then
-        item.names[#item.names + 1] = param.name
-      end
-    end
-  end
-  return item
-end
-
+-- The fields in a block: of a class, or, with [name], of the table a function returns.
 local function fields_of(block)
   local list = {}
   for _, tag in ipairs(block.tags) do
@@ -212,87 +228,291 @@ local function fields_of(block)
     if tag.name == "tfield" then kind, rest = split_type(rest) end
     if tag.name == "field" or tag.name == "tfield" then
       local name, text = rest:match "^(%S+)%s*(.*)$"
-      list[#list + 1] = {name = name, type = kind, text = text}
+      list[#list + 1] = {name = name, type = kind, text = text, of = next(tag.modifiers)}
     end
   end
   return list
 end
 
-local function class_of(module, name, block)
-  local class = module.classes[name]
-  if not class then
-    class = {name = name, text = block.text, fields = fields_of(block), items = {}}
-    module.classes[name] = class
-    module.order[#module.order + 1] = class
+local function names_of(params)
+  local names = {}
+  for _, param in ipairs(params) do
+    if not param.name:find "%." or param.name == "..." then names[#names + 1] = param.name end
   end
-  return class
+  return names
 end
 
--- Where a documented thing goes: a class (its own prefix, or the @type section it is in), or the
--- module. Returns the owner, the bare name and whether it is a method.
-local function owner_of(module, section, full, is_tagged)
-  local prefix, mark, name = full:match "^(.*)([.:])([%w_]+)$"
-  if not prefix then return section or module, full, section ~= nil end
-  local class = module.classes[prefix] or module.classes[prefix:lower()]
-  if class then return class, name, mark == ":" end
-  if prefix == module.name or prefix == module.short then return module, name, false end
-  if section and (mark == ":" or is_tagged) then return section, name, mark == ":" end
-  return module, name, false
+-- `formals`: the parameters in the code, nil when the code does not say.
+local function item_of(block, name, formals)
+  local function text_of(tag)
+    local found = tag_of(block, tag)
+    return found and found.text
+  end
+  local item = {
+    kind = "function", name = name, line = block.line, params = {}, text = block.text,
+    ways = ways_of(block), fields = fields_of(block), raises = text_of "raise",
+    parks = text_of "parks", source = text_of "source", usage = text_of "usage", see = {},
+  }
+  for _, tag in ipairs(block.tags) do
+    if tag.name == "param" or tag.name == "tparam" then
+      item.params[#item.params + 1] = param_of(tag)
+    elseif tag.name == "see" then
+      item.see[#item.see + 1] = tag.text
+    end
+  end
+  item.formals = formals
+  item.names = names_of(item.params)
+  return item
+end
+
+-- What every page says of a function, as sentences.
+function M.facts_of(item)
+  local function sentence(head, text)
+    return (head .. text):gsub("[^.!?]$", "%0.")
+  end
+  local facts = {}
+  if item.parks then
+    facts[1] = sentence("Parks", item.parks ~= "" and " " .. item.parks or "")
+  else
+    facts[1] = "Does not park."
+  end
+  if item.raises then facts[#facts + 1] = sentence("Raises ", item.raises) end
+  if item.source then facts[#facts + 1] = sentence("Source: ", item.source) end
+  return facts
 end
 
 -- ---- a file -------------------------------------------------------------------------------------
 
-local function add_block(module, section, block)
-  local type_tag = tag_of(block, "type") or tag_of(block, "classmod")
-  if type_tag and not tag_of(block, "function") then
-    return class_of(module, type_tag.text:match "%S+", block)
+-- What init.lua gives: {["ringlet.chan"] = {new = "chan"}}
+function M.exports_of(lines)
+  local files, exports = {}, {}
+  for _, line in ipairs(lines) do
+    local name, file = line:match "^local ([%w_]+) = require \"(ringlet%.[%w_]+)\"$"
+    if name then
+      files[name] = file
+      exports[file] = {}
+    end
+    for public, from, fn in line:gmatch "([%w_]+) = ([%w_]+)%.([%w_]+)" do
+      if files[from] then exports[files[from]][fn] = public end
+    end
   end
-  if tag_of(block, "section") then return nil end
-  if tag_of(block, "local") or tag_of(block, "module") then return section end
-  local named = tag_of(block, "function")
-  local code = block.code
-  if named then
-    local owner, name, method = owner_of(module, section, named.text:match "^%S+", true)
-    local item = item_of(block, name, nil)
-    item.method = method
-    owner.items[#owner.items + 1] = item
-  elseif code and code.kind == "function" then
-    local owner, name, method = owner_of(module, section, code.name, false)
-    local item = item_of(block, name, code.params)
-    item.method = method
-    owner.items[#owner.items + 1] = item
-  elseif code and code.name:match "^M%." then
-    local name = code.name:match "[%w_]+$"
-    module.items[#module.items + 1] =
-      {kind = "field", name = name, text = block.text, value = code.value, line = block.line}
-  end
-  return section
+  return exports
 end
 
--- The documented module in `lines`, or nil when the file has no @module: then it is internal.
-function M.module_of(lines)
-  local blocks, bare = blocks_of(lines)
-  local module
+local File = {}
+File.__index = File
+
+function File:problem(line, ...)
+  self.problems[#self.problems + 1] = ("%s:%d: %s"):format(self.path, line, string.format(...))
+end
+
+function File:add_class(block)
+  local name = tag_of(block, "type").text:match "%S+"
+  local class = {kind = "class", name = name, text = block.text, fields = fields_of(block),
+    items = {}, line = block.line, path = self.path}
+  self.module.parts[#self.module.parts + 1] = class
+  if block.code and block.code.kind == "class" then self.locals[block.code.name] = class end
+  self.locals[name] = class
+  return class
+end
+
+-- Where the function `full` of the code goes: its class, or the module, and under which name; nil
+-- when it is private. Metamethods are public when they are documented.
+function File:place(full, is_documented)
+  local prefix, name = full:match "^(.*)[.:]([%w_]+)$"
+  if not prefix then return nil end
+  local class = self.locals[prefix]
+  if class then
+    if name:find "_$" or name:find "^_" and not is_documented then return nil end
+    return class, name
+  end
+  if prefix ~= self.returned then return nil end
+  if self.exports then return self.part, self.exports[name] end
+  if self.is_main then return self.part, name end
+  return nil
+end
+
+local function without_self(full, formals)
+  if full:find ":" then return formals end
+  return {(table.unpack or unpack)(formals, 2)} -- luacheck: ignore 113
+end
+
+function File:check_params(item)
+  if not item.formals then return end
+  local formals, params = {}, {}
+  for _, name in ipairs(item.formals) do formals[name] = true end
+  for _, param in ipairs(item.params) do
+    local base = param.name == "..." and param.name or param.name:match "^[^.]+"
+    params[param.name] = true
+    if not formals[base] then
+      self:problem(item.line, "%s has no parameter %s", item.name, base)
+    end
+  end
+  for _, name in ipairs(item.formals) do
+    if not params[name] then
+      self:problem(item.line, "parameter %s of %s is not documented", name, item.name)
+    end
+  end
+  if #item.names == #item.formals and table.concat(item.names) ~= table.concat(item.formals) then
+    self:problem(item.line, "the parameters of %s are in another order", item.name)
+  end
+end
+
+function File:add_function(owner, item)
+  if owner.kind == "class" then item.method = true end
+  self:check_params(item)
+  owner.items[#owner.items + 1] = item
+end
+
+function File:add_item(block, class)
+  local named, code = tag_of(block, "function"), block.code
+  if named then
+    local prefix, name = named.text:match "^([%w_]+)[.:]([%w_]+)"
+    local owner = prefix and self.locals[prefix] or class or self.part
+    self:add_function(owner, item_of(block, name or named.text:match "[%w_]+"))
+  elseif code and code.kind == "function" then
+    local owner, name = self:place(code.name, true)
+    if not owner or not name then
+      self:problem(block.line, "%s is not public: begin its comment with two hyphens", code.name)
+    else
+      local formals = owner.kind == "class" and without_self(code.name, code.params) or code.params
+      self:add_function(owner, item_of(block, name, formals))
+    end
+  elseif tag_of(block, "tfield") then
+    local owner = class or self.part
+    for _, field in ipairs(fields_of(block)) do
+      owner.fields[#owner.fields + 1] = field
+      if #block.tags == 1 then field.comment = block.text end
+    end
+  else
+    self:problem(block.line, "a comment of nothing: begin it with two hyphens, or say @function")
+  end
+end
+
+function File:add_blocks(blocks)
+  local class
   for _, block in ipairs(blocks) do
-    local tag = tag_of(block, "module")
-    if tag then
-      local name = tag.text:match "%S+"
-      module = {
-        name = name, short = name:match "[%w_]+$", text = block.text, items = {}, classes = {},
-        order = {}, undocumented = {},
-      }
-      break
+    local section = tag_of(block, "section")
+    if tag_of(block, "module") then
+      local owner = self.is_main and self.module or self.part
+      owner.text = block.text
+    elseif tag_of(block, "type") then
+      class = self:add_class(block)
+    elseif section then
+      class = nil
+    elseif not tag_of(block, "local") then
+      self:add_item(block, class)
     end
   end
-  if not module then return nil end
-  local section
-  for _, block in ipairs(blocks) do section = add_block(module, section, block) end
+end
+
+-- Public functions without a comment.
+function File:check_documented(bare)
   for _, code in ipairs(bare) do
-    if code.name:find "[.:][^_][%w_]*$" and not code.name:find "%.__" then
-      module.undocumented[#module.undocumented + 1] = code
+    local owner, name = self:place(code.name)
+    if owner and name then self:problem(code.line, "%s has no comment", code.name) end
+  end
+  local documented = {}
+  for _, item in ipairs(self.part.items) do documented[item.name] = true end
+  for _, public in pairs(self.exports or {}) do
+    if not documented[public] then self:problem(1, "%s has no comment", public) end
+  end
+end
+
+local function module_named(modules, name)
+  for _, module in ipairs(modules) do
+    if module.name == name then return module end
+  end
+  local module = {name = name, text = {}, parts = {}, paths = {}}
+  modules[#modules + 1] = module
+  return module
+end
+
+local function returned_by(lines)
+  for n = #lines, 1, -1 do
+    local name = lines[n]:match "^return ([%w_]+)$"
+    if name then return name end
+  end
+  return nil
+end
+
+-- Add what `lines` of the file `path` document to `modules`; a file without @module is internal.
+-- Problems, as text, go to `problems`.
+function M.add_file(modules, path, lines, exports, problems)
+  local blocks, bare = blocks_of(lines)
+  local tag, title
+  for _, block in ipairs(blocks) do
+    if not tag then
+      tag, title = tag_of(block, "module"), tag_of(block, "section")
     end
   end
-  return module
+  local file = path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+  if not tag then
+    for name in pairs(exports[file] or {}) do
+      problems[#problems + 1] = ("%s: %s is public, but there is no @module"):format(path, name)
+    end
+    return
+  end
+  local name = tag.text:match "%S+"
+  local module = module_named(modules, name)
+  local part = {kind = "section", title = title and title.text, text = {}, items = {},
+    fields = {}, path = path}
+  module.parts[#module.parts + 1] = part
+  module.paths[#module.paths + 1] = path
+  local self = setmetatable({path = path, module = module, part = part, locals = {},
+    returned = returned_by(lines), is_main = file == name, exports = exports[file],
+    problems = problems}, File)
+  self:add_blocks(blocks)
+  self:check_documented(bare)
+end
+
+-- ---- all files ----------------------------------------------------------------------------------
+
+local ROOT = "lua/ringlet/"
+-- The order of a page; other files come behind, by name.
+local ORDER = {
+  "run", "task", "scope", "cancel", "errors", "time", "chan", "select", "sync", "map", "init",
+  "net", "net_conn", "net_server", "buffer", "test",
+}
+
+local function lines_of_file(path)
+  local list = {}
+  for line in io.lines(path) do list[#list + 1] = line end
+  return list
+end
+
+local function paths_in_order()
+  local paths, at = {}, {}
+  local pipe = assert(io.popen("find lua -name '*.lua' | LC_ALL=C sort"))
+  for path in pipe:lines() do
+    paths[#paths + 1] = path
+    at[path] = #ORDER + #paths
+  end
+  pipe:close()
+  for n, name in ipairs(ORDER) do at[ROOT .. name .. ".lua"] = n end
+  table.sort(paths, function(a, b) return at[a] < at[b] end)
+  return paths
+end
+
+-- The documented modules of the tree, the full names of the classes ({conn = "ringlet.conn"}), and
+-- what is wrong with the comments, as a list of texts. Runs from the root of the tree.
+function M.load()
+  local modules, classes, problems = {}, {}, {}
+  local exports = M.exports_of(lines_of_file(ROOT .. "init.lua"))
+  for _, path in ipairs(paths_in_order()) do
+    M.add_file(modules, path, lines_of_file(path), exports, problems)
+  end
+  for _, module in ipairs(modules) do
+    for _, part in ipairs(module.parts) do
+      if part.kind == "class" then classes[part.name] = "ringlet." .. part.name end
+      for _, item in ipairs(part.items) do
+        for _, field in ipairs(item.fields) do
+          if field.of then classes[field.of] = "ringlet." .. field.of end
+        end
+      end
+    end
+  end
+  return modules, classes, problems
 end
 
 return M

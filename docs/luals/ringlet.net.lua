@@ -1,44 +1,445 @@
 ---@meta ringlet.net
 -- SPDX-License-Identifier: MIT
--- Written by tools/stubs from lua/ringlet/net_server.lua; edit that.
+-- Written by tools/stubs from the comments in these files; edit those.
+--   lua/ringlet/net.lua
+--   lua/ringlet/net_conn.lua
+--   lua/ringlet/net_server.lua
+
+---A listening socket, from `net.listen`. Collected without `close`, it is closed.
+---@class ringlet.listener
+local listener = {}
+
+---The next connection. Any number of tasks may wait. Lack of descriptors or memory is waited out.
+---
+---Parks until there is one.
+---
+---Source: accept(2).
+---@async
+---@param timeout? number seconds
+---@return ringlet.conn|nil
+---@return string|nil # message
+---@return string|nil # "ECLOSED", "ETIMEDOUT"
+---@overload fun(self: ringlet.listener, timeout?: number): nil, string, string
+function listener:accept(timeout) end
+
+---The address it listens on, with the real port.
+---
+---Does not park.
+---
+---Source: getsockname(2).
+---@return string|nil # "host:port"
+---@return string|nil # message
+---@return string|nil # "ECLOSED"
+---@overload fun(self: ringlet.listener): nil, string, string
+function listener:addr() end
+
+---Close. Tasks in `accept` get "ECLOSED"; connections nobody accepted are reset. Idempotent.
+---
+---Does not park.
+---@return true
+function listener:close() end
+
+---A connection: what `connect` and `accept` return and handlers get. One task may read, any number
+---may write; writes are sent in the order of the calls and never mixed. Collected without `close`,
+---it is closed.
+---
+---Every call but `close` and `abort` can also fail with "ECLOSED", and those that move bytes with
+---what ended the connection: "ECONNRESET", "ETIMEDOUT" and so on.
+---@class ringlet.conn
+local conn = {}
+
+---Whatever has been received: at least one byte, as soon as there is any.
+---
+---Parks while there is none.
+---
+---Raises when another task is reading, or `on_data` does.
+---
+---Source: recv(2).
+---@async
+---@param timeout? number seconds, by default as `set_timeout` says
+---@return string|nil
+---@return string|nil # message
+---@return string|nil # "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+---@overload fun(self: ringlet.conn, timeout?: number): nil, string, string
+function conn:read(timeout) end
+
+---The same as a slice, which is valid until the next read of this connection.
+---
+---Parks while there is nothing.
+---
+---Raises when another task is reading, or `on_data` does.
+---
+---Source: recv(2).
+---@async
+---@param timeout? number seconds, by default as `set_timeout` says
+---@return ringlet.slice|nil
+---@return string|nil # message
+---@return string|nil # "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+---@overload fun(self: ringlet.conn, timeout?: number): nil, string, string
+function conn:read_buffer(timeout) end
+
+---Exactly n bytes. When it fails, at the end of the stream too, nothing was taken: what had been
+---received is there for the next read.
+---
+---Parks until they are there.
+---
+---Raises when another task is reading, or `on_data` does.
+---@async
+---@param n integer bytes, at most 1 GiB
+---@param timeout? number seconds for all of it, by default as `set_timeout` says
+---@return string|nil
+---@return string|nil # message
+---@return string|nil # "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+---@overload fun(self: ringlet.conn, n: integer, timeout?: number): nil, string, string
+function conn:read_exactly(n, timeout) end
+
+---What comes before `delim`, which is taken as well. When it fails nothing was taken.
+---
+---Parks until it is there.
+---
+---Raises when another task is reading, or `on_data` does.
+---
+---Returns what comes before `delim`.
+---
+---Or nil, message, "EMSGSIZE" when there are more than `max`; "EOF", "ETIMEDOUT", "ECONNRESET",
+---"ECLOSED".
+---@async
+---@param delim string 1 byte or more
+---@param max? integer bytes before `delim` (65536)
+---@param timeout? number seconds for all of it, by default as `set_timeout` says
+---@return string|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.conn, delim, max?, timeout?): nil, string, string
+function conn:read_until(delim, max, timeout) end
+
+---A line without its "\n" or "\r\n". When it fails nothing was taken: a last line that does not
+---end in a newline is left for `read`.
+---
+---Parks until it is there.
+---
+---Raises when another task is reading, or `on_data` does.
+---@async
+---@param max? integer bytes of the line (65536)
+---@param timeout? number seconds for all of it, by default as `set_timeout` says
+---@return string|nil
+---@return string|nil # message
+---@return string|nil # "EMSGSIZE" when it is longer; "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+---@overload fun(self: ringlet.conn, max?: integer, timeout?: number): nil, string, string
+function conn:read_line(max, timeout) end
+
+---Everything up to the end of the stream. When it fails nothing was taken.
+---
+---Parks until the peer has ended the stream.
+---
+---Raises when another task is reading, or `on_data` does.
+---@async
+---@param max? integer bytes (16777216)
+---@param timeout? number seconds for all of it, by default as `set_timeout` says
+---@return string|nil # "" when there was nothing
+---@return string|nil # message
+---@return string|nil # "EMSGSIZE" when there are more; "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+---@overload fun(self: ringlet.conn, max?: integer, timeout?: number): nil, string, string
+function conn:read_all(max, timeout) end
+
+---Iterate over the lines, as `read_line` gives them, up to the end of the stream; the last one
+---needs no newline.
+---
+---Parks in the loop, while there is no line.
+---@async
+---@return fun(conn: ringlet.conn): string|nil # for a `for` loop; raises the message of a failure
+---@return ringlet.conn
+function conn:lines() end
+
+---Send strings, numbers, slices, or lists of them, in this order. Returns when they are queued. It
+---takes all or, when it fails, nothing. What is queued in one turn of the scheduler is sent by one
+---operation.
+---
+---Parks while 64 KiB (`write_high_water`) or more are queued already, until half of that is sent.
+---
+---Raises on another type, and on a slice that is no longer valid.
+---
+---Source: send(2).
+---@async
+---@param ... string|number|ringlet.slice|table what to send
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "EPIPE" after `shutdown`; "ECONNRESET", "ETIMEDOUT", "ECLOSED", "ENOMEM"
+---@overload fun(self: ringlet.conn, ...: string|number|ringlet.slice|table): nil, string, string
+function conn:write(...) end
+
+---Wait until everything written before has been given to the kernel.
+---
+---Parks until then; not at all if it has.
+---@async
+---@param timeout? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT", "ECONNRESET", "EPIPE", "ECLOSED"
+---@overload fun(self: ringlet.conn, timeout?: number): nil, string, string
+function conn:flush(timeout) end
+
+---End the stream in this direction, behind what is queued; reading goes on.
+---
+---Does not park.
+---
+---Source: shutdown(2).
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ECLOSED", or what ended the connection
+---@overload fun(self: ringlet.conn): nil, string, string
+function conn:shutdown() end
+
+---Close. What is queued is sent in the background, for at most 5 s. Tasks that wait for this
+---connection get "ECLOSED". Idempotent; works while cancelled.
+---
+---Does not park.
+---
+---Source: close(2).
+---@return true
+function conn:close() end
+
+---Close at once: what is queued is lost, the peer gets a reset.
+---
+---Does not park.
+---
+---Source: RFC 9293, 3.10.5; SO_LINGER in socket(7).
+---@return true
+function conn:abort() end
+
+---The peer's address.
+---
+---Does not park.
+---
+---Source: getpeername(2).
+---@return string|nil # "host:port"
+---@return string|nil # message
+---@return string|nil # "ECLOSED", "ENOTCONN"
+---@overload fun(self: ringlet.conn): nil, string, string
+function conn:peername() end
+
+---This side's address.
+---
+---Does not park.
+---
+---Source: getsockname(2).
+---@return string|nil # "host:port"
+---@return string|nil # message
+---@return string|nil # "ECLOSED"
+---@overload fun(self: ringlet.conn): nil, string, string
+function conn:sockname() end
+
+---@class ringlet.conn.set_timeout.t
+---@field read? number seconds for each read
+---@field write? number seconds for each write
+---seconds: without a byte either way for this long, while something waits for the peer, the
+---connection fails with "ETIMEDOUT"
+---@field idle? number
+
+---Set what applies to every later call without a timeout of its own; nil removes it.
+---
+---Does not park.
+---
+---Raises on what is no positive number, and on an unknown name.
+---
+---`t`: seconds for reads and for writes, more than 0; or each by its name
+---@param t number|ringlet.conn.set_timeout.t|nil
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ECLOSED", "ENOMEM"
+---@overload fun(self: ringlet.conn, t: number|ringlet.conn.set_timeout.t|nil): nil, string, string
+function conn:set_timeout(t) end
+
+---Set a socket option: "nodelay", "keepalive" (booleans), "keepidle", "keepintvl" (seconds),
+---"keepcnt", "user_timeout" (ms), "sndbuf", "rcvbuf" (bytes).
+---
+---Does not park.
+---
+---Raises on an unknown option.
+---
+---Source: tcp(7), socket(7).
+---@param name string of the option
+---@param value boolean|integer
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "EINVAL", "ECLOSED", ...
+---@overload fun(self: ringlet.conn, name: string, value: boolean|integer): nil, string, string
+function conn:setopt(name, value) end
+
+---@class ringlet.conn_stats
+---@field bytes_in integer
+---@field bytes_out integer
+---@field reads integer completions that brought bytes
+---@field writes integer operations
+---@field queued_in integer bytes received and not read
+---@field queued_out integer bytes written and not sent
+
+---Counters of the connection.
+---
+---Does not park.
+---@return ringlet.conn_stats|nil # a new table
+---@return string|nil # message
+---@return string|nil # "ECLOSED" when its run has ended
+---@overload fun(self: ringlet.conn): nil, string, string
+function conn:stats() end
 
 ---A running server, from `net.serve`.
 ---@class ringlet.server
 local server = {}
 
----The address it listens on, with the real port: "127.0.0.1:8080".
+---The address it listens on, with the real port.
+---
+---Does not park.
+---@return string # "host:port"
 function server:addr() end
 
 ---Stop accepting, wait for the connections, then cancel what is left. Connections of an `on_data`
 ---server are closed as soon as all they sent is handled, idle ones at once; a handler that is a
----function decides itself. Parks until the server has ended; idempotent. When the run is stopped,
----its servers are, with the run's grace; when it is ended, every `on_close` is still called.
+---function decides itself. When the run is stopped, its servers are, with the run's grace; when it
+---is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
+---
+---Parks until the server has ended.
+---@async
 ---@param grace? number seconds to wait (10)
----@return boolean # true
+---@return true
 function server:stop(grace) end
 
----Wait until the server has ended. Parks.
+---Wait until the server has ended.
+---
+---Parks until then; not at all if it has.
+---@async
 ---@param timeout? number seconds
----@return boolean # true; or nil, a message and "ETIMEDOUT"
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT"
+---@overload fun(self: ringlet.server, timeout?: number): nil, string, string
 function server:join(timeout) end
 
----Counters: `accepted`, `live` connections, `waiting` (accepted beyond the limit), `errors` of
----handlers, `shortages` (accepting had to pause for lack of descriptors or memory).
----@return table
+---@class ringlet.server_stats
+---@field accepted integer connections handled so far
+---@field live integer connections
+---@field waiting integer accepted beyond the limit
+---@field errors integer of handlers
+---@field shortages integer times that accepting paused for lack of descriptors or memory
+
+---Counters of the server.
+---
+---Does not park.
+---@return ringlet.server_stats # a new table
 function server:stats() end
 
+---TCP: connections, listeners and servers.
+---
+---    local rl, net = require "ringlet", require "ringlet.net"
+---    rl.run(function()
+---      net.serve("127.0.0.1:7000", function(conn)
+---        for line in conn:lines() do conn:write(line, "\n") end
+---      end)
+---    end)
+---
+---Addresses are "host:port": "127.0.0.1:80", "[::1]:80", "localhost:80", ":80" (0.0.0.0 to listen
+---on, this host to connect to); port 0 lets the kernel choose. Text that is no address raises.
+---Timeouts are seconds. What fails returns `nil, "ENAME: message", "ENAME"`; at the end of a
+---stream that is "EOF", after one's own close "ECLOSED", when time is up "ETIMEDOUT".
+---Other codes are the names of errno(3): "ECONNRESET", "EPIPE", "EMFILE" and so on.
 ---@class ringlet.net
 local M = {}
 
----What net.serve was given, as a table; raises at `level`.
----@param handler any
----@param level any
-function M.handlers(handler, level) end
+---@class ringlet.net.connect.opts
+---@field timeout? number seconds for all of it, the lookup included
+---@field read_timeout? number seconds for each read, as `conn:set_timeout`
+---@field write_timeout? number seconds for each write
+---@field idle_timeout? number seconds without a byte either way
+---bytes received and not read, from which on the kernel is not asked for more (65536)
+---@field read_high_water? integer
+---@field write_high_water? integer bytes queued, from which on `conn:write` parks (65536)
 
----Start serving a listener.
----@param listener any
----@param handlers any
----@param opts any
-function M.start(listener, handlers, opts) end
+---Connect. Names are looked up by getaddrinfo on a helper thread; of several addresses one
+---attempt follows another after 250 ms or a failure, families by turns, and the first to answer
+---wins. TCP_NODELAY is on.
+---
+---Parks until connected.
+---
+---Raises on an address or option it does not know; outside of a task.
+---
+---Source: RFC 8305; getaddrinfo(3); connect(2); tcp(7).
+---
+---Returns conn.
+---
+---Or nil, message, "ECONNREFUSED", "ENOENT" (no such host), "ETIMEDOUT", ...; of several addresses,
+---the first failure.
+---@async
+---@param addr string "host:port"
+---@param opts? ringlet.net.connect.opts
+---@return ringlet.conn|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(addr: string, opts?: ringlet.net.connect.opts): nil, string, string
+function M.connect(addr, opts) end
+
+---@class ringlet.net.listen.opts
+---@field backlog? integer connections that wait to be accepted (1024)
+---@field reuseport? boolean several sockets may listen on the address (false)
+---@field v6only? boolean no IPv4 on an IPv6 address (false)
+
+---Listen. SO_REUSEADDR is on.
+---
+---Parks for the lookup of a name that is not "localhost".
+---
+---Raises on an address or option it does not know; outside of `run`.
+---
+---Source: listen(2), socket(7), ipv6(7).
+---@async
+---@param addr string "host:port"
+---@param opts? ringlet.net.listen.opts
+---@return ringlet.listener|nil
+---@return string|nil # message
+---@return string|nil # "EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOENT" (no such host), ...
+---@overload fun(addr: string, opts?: ringlet.net.listen.opts): nil, string, string
+function M.listen(addr, opts) end
+
+---@class ringlet.net.serve.handler
+---@field on_open? fun(conn: ringlet.conn) before the first `on_data`
+---@field on_data fun(conn: ringlet.conn, data: string|ringlet.slice) for each piece received
+---at the end; without a message for the peer's end of stream and for one's own close
+---@field on_close? fun(conn: ringlet.conn, msg: string|nil, code: string|nil)
+
+---@class ringlet.net.serve.opts
+---@field max_connections? integer from there on clients wait in the backlog (65536)
+---@field backlog? integer connections that wait to be accepted (1024)
+---@field reuseport? boolean several sockets may listen on the address (false)
+---@field v6only? boolean no IPv4 on an IPv6 address (false)
+---@field read_timeout? number seconds for each read, as `conn:set_timeout`
+---@field write_timeout? number seconds for each write
+---@field idle_timeout? number seconds without a byte either way
+---bytes received and not read, from which on the kernel is not asked for more (65536)
+---@field read_high_water? integer
+---@field write_high_water? integer bytes queued, from which on `conn:write` parks (65536)
+---@field total_timeout? number seconds a connection may live
+---@field buffers? boolean `on_data` gets slices instead of strings (false)
+---@field name? string for dumps
+---@field shards? integer nothing but 1 is possible yet (1)
+
+---Serve connections. A running server keeps `run` alive until `server:stop`.
+---
+---With a function, each connection gets a task that runs it. With a table no task exists while a
+---connection is idle: the handlers run one at a time for a connection, in tasks drawn from a crew.
+---All of them may park. A connection is closed when its function ends, and when a handler raises;
+---the error goes to `rl.on_error`.
+---
+---Parks for the lookup of a name that is not "localhost".
+---
+---Raises on an address, handler or option it does not know; outside of `run`.
+---
+---Source: listen(2), accept(2), socket(7), ipv6(7).
+---@async
+---@param addr string "host:port"
+---@param handler fun(conn: ringlet.conn)|ringlet.net.serve.handler
+---@param opts? ringlet.net.serve.opts
+---@return ringlet.server|nil
+---@return string|nil # message
+---@return string|nil # "EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOENT" (no such host), ...
+---@overload fun(addr, handler, opts?): nil, string, string
+function M.serve(addr, handler, opts) end
 
 return M

@@ -10,25 +10,32 @@
 -- finds something, so park points need to look at one bit only. The outermost cancelled scope in
 -- reach wins; a shield ends the reach.
 
+--- Tell a cancellation from other errors.
+-- @module ringlet
+-- @section Cancellation
+
 local core = require "ringlet.core"
 
 local M = {}
 
+--- The error that is raised in a cancelled task.
+-- @type cancelled
+-- @tfield any reason what `cancel` was given
 local Cancelled = {__name = "ringlet.cancelled"}
 
 function Cancelled.__tostring(err)
   return err.reason == nil and "cancelled" or "cancelled: " .. tostring(err.reason)
 end
 
---- The error value of a cancellation.
+-- The error value of a cancellation.
 function M.error(reason)
   return setmetatable({reason = reason}, Cancelled)
 end
 
 --- Is this value the error of a cancellation?
--- @param err any value
+-- @tparam any err any value
 -- @treturn boolean
--- @return the reason given to cancel
+-- @treturn any the reason given to `cancel`
 function M.is_cancel(err)
   if getmetatable(err) == Cancelled then
     return true, err.reason
@@ -78,7 +85,7 @@ local function refresh_tree(h)
   end
 end
 
---- Cancel a pushed scope; the first cancel stands.
+-- Cancel a pushed scope; the first cancel stands.
 function M.cancel_scope(s, reason)
   if not s.cancelled then
     s.cancelled = M.error(reason)
@@ -86,7 +93,7 @@ function M.cancel_scope(s, reason)
   end
 end
 
---- Cancel a task; the first cancel stands.
+-- Cancel a task; the first cancel stands.
 function M.cancel_task(h, reason)
   if h[1] and not h.cancelled then
     h.cancelled = M.error(reason)
@@ -94,7 +101,7 @@ function M.cancel_task(h, reason)
   end
 end
 
---- Push a scope on the running task's handle.
+-- Push a scope on the running task's handle.
 function M.push(h, s)
   s.owner, s.outer = h, h.scope
   h.scope = s
@@ -104,13 +111,13 @@ function M.push(h, s)
   return s
 end
 
---- Pop it: what is pushed later must be popped already.
+-- Pop it: what is pushed later must be popped already.
 function M.pop(h, s)
   h.scope = s.outer
   refresh(h)
 end
 
---- Raise the cancellation of the running task.
+-- Raise the cancellation of the running task.
 function M.raise()
   local h = require("ringlet.task").self()
   error(effective(h) or M.error("cancelled"), 0)

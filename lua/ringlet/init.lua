@@ -10,7 +10,12 @@
 --     end)
 --
 -- Expected failure is `nil, "ENAME: message", "ENAME"`; misuse raises. Times are seconds.
+--
+-- Whatever parks raises "not inside a task" outside of `run`, and the cancellation when its task is
+-- cancelled. A timeout that is left out means no limit; one of 0 or less means not to wait: what
+-- would have to park then fails with "ETIMEDOUT" at once.
 -- @module ringlet
+-- @section Counters
 
 require "ringlet.vm"
 local core = require "ringlet.core"
@@ -34,6 +39,8 @@ local task = require "ringlet.task"
 local time = require "ringlet.time"
 
 local rl = {
+  --- Name and version.
+  -- @tfield string _VERSION
   _VERSION = "ringlet 0.1.0",
 
   run = run.run, stop = run.stop, stopping = run.stopping,
@@ -55,9 +62,27 @@ local rl = {
 
   map = map.map, race = map.race,
 
-  --- Counters of this shard: tasks, created, finished, parks, turns, polls, timers, ops, handles,
-  -- ...
-  -- @treturn table
+  --- Counters of this shard.
+  -- @function stats
+  -- @treturn stats a new table
+  -- @tfield[stats] integer tasks that live, daemons included
+  -- @tfield[stats] integer daemons that live
+  -- @tfield[stats] integer runnable tasks that are ready to run
+  -- @tfield[stats] integer created tasks started so far
+  -- @tfield[stats] integer finished tasks ended so far
+  -- @tfield[stats] integer parks times that a task was parked
+  -- @tfield[stats] integer turns of the scheduler
+  -- @tfield[stats] integer polls looks for completions
+  -- @tfield[stats] integer preemptions tasks that computed for a slice and were made to wait
+  -- @tfield[stats] integer overruns times that a task could not be preempted
+  -- @tfield[stats] integer handles open connections, listeners and the like
+  -- @tfield[stats] integer timers pending timeouts, sleeps, timers and tickers
+  -- @tfield[stats] integer ops operations the kernel has not completed
+  -- @tfield[stats] integer works jobs on helper threads
+  -- @tfield[stats] integer submitted operations of this run
+  -- @tfield[stats] integer completed operations of this run
+  -- @tfield[stats] integer enters system calls `io_uring_enter` of this run
+  -- @source io_uring_enter(2)
   stats = core.stats,
 }
 

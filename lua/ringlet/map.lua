@@ -1,6 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- map: the same for a whole list, and the first of several.
 
+--- Many calls at the same time.
+-- @module ringlet
+-- @section Lists
+
 local options = require "ringlet.options"
 local scope = require "ringlet.scope"
 
@@ -8,13 +12,23 @@ local unpack = table.unpack or rawget(_G, "unpack")
 
 local M = {}
 
---- Call fn(item, index) for every item, each in a task of its own. Parks.
--- @tparam table list
--- @tparam function fn a first result of nil with a code is a failure: the others are cancelled
--- @tparam[opt] table opts `limit` tasks at a time, `timeout` seconds for all, `progress` fn(done,
--- total)
--- @return a table of fn's first results in the order of the list, or nil, message, code, index
--- @raise what fn raises, unchanged
+--- Call fn(item, index) for every item, each in a task of its own. The first failure cancels the
+-- others: that is a first result of nil with a code as the third, or an error.
+-- @parks until all calls have ended
+-- @tparam {any,...} list
+-- @tparam fun(item:any,index:integer):any fn
+-- @tparam[opt] table opts
+-- @tparam[opt] integer opts.limit tasks at a time
+-- @tparam[opt] number opts.timeout seconds for all
+-- @tparam[opt] fun(done:integer,total:integer) opts.progress called after each call that went well
+-- @tparam[opt=false] boolean opts.cores true needs shards, which this version does not have: raises
+-- @treturn[1] {any,...} fn's first results, in the order of the list
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string fn's code, or "ETIMEDOUT"
+-- @treturn[2] ?integer the index of the item that failed
+-- @raise what fn raises, unchanged; outside of a task
+-- @source the Go package golang.org/x/sync/errgroup
 function M.map(list, fn, opts)
   if type(list) ~= "table" or type(fn) ~= "function" then
     error("a list and a function expected", 2)
@@ -52,9 +66,10 @@ function M.map(list, fn, opts)
 end
 
 --- Call every function in a task of its own; the first to end wins, the others are cancelled.
--- Parks.
--- @tparam table fns functions
--- @return the winner's results; its error is raised unchanged
+-- @parks until all have ended
+-- @tparam {function,...} fns
+-- @return ... the winner's results
+-- @raise the first error of any of them, unchanged; outside of a task
 function M.race(fns)
   if type(fns) ~= "table" or #fns == 0 then
     error("a list of functions expected", 2)

@@ -12,6 +12,7 @@
 -- on, this host to connect to); port 0 lets the kernel choose. Text that is no address raises.
 -- Timeouts are seconds. What fails returns `nil, "ENAME: message", "ENAME"`; at the end of a
 -- stream that is "EOF", after one's own close "ECLOSED", when time is up "ETIMEDOUT".
+-- Other codes are the names of errno(3): "ECONNRESET", "EPIPE", "EMFILE" and so on.
 -- @module ringlet.net
 
 require "ringlet.vm"
@@ -74,11 +75,22 @@ local CONNECT = with(net_conn.OPTIONS, {timeout = "number"})
 
 --- Connect. Names are looked up by getaddrinfo on a helper thread; of several addresses one
 -- attempt follows another after 250 ms or a failure, families by turns, and the first to answer
--- wins (RFC 8305). Parks. TCP_NODELAY is on.
--- @param addr "host:port"
--- @param opts `timeout` in seconds for all of it; `read_timeout`, `write_timeout`, `idle_timeout`
--- as `conn:set_timeout`; `read_high_water`, `write_high_water` in bytes (64 KiB)
--- @return a conn, or nil, msg, code: "ECONNREFUSED", "ENOENT" (no such host), ...
+-- wins. TCP_NODELAY is on.
+-- @parks until connected
+-- @tparam string addr "host:port"
+-- @tparam[opt] table opts
+-- @tparam[opt] number opts.timeout seconds for all of it, the lookup included
+-- @tparam[opt] number opts.read_timeout seconds for each read, as `conn:set_timeout`
+-- @tparam[opt] number opts.write_timeout seconds for each write
+-- @tparam[opt] number opts.idle_timeout seconds without a byte either way
+-- @tparam[opt=65536] integer opts.read_high_water bytes received and not read, from which on the
+-- kernel is not asked for more
+-- @tparam[opt=65536] integer opts.write_high_water bytes queued, from which on `conn:write` parks
+-- @treturn conn
+-- @fails "ECONNREFUSED", "ENOENT" (no such host), "ETIMEDOUT", ...; of several addresses, the
+-- first failure
+-- @raise on an address or option it does not know; outside of a task
+-- @source RFC 8305; getaddrinfo(3); connect(2); tcp(7)
 function net.connect(addr, opts)
   local host, port = parse(addr, 2)
   opts = options.check(opts, CONNECT)
@@ -110,7 +122,7 @@ function net.connect(addr, opts)
   return conn
 end
 
---- A listener. Collected without `close`, it is closed.
+--- A listening socket, from `net.listen`. Collected without `close`, it is closed.
 -- @type listener
 local Listener = {}
 
@@ -122,9 +134,12 @@ local function accept(listener, due)
   return conn, code
 end
 
---- The next connection. Parks. Any number of tasks may wait.
--- @param timeout seconds
--- @return a conn, or nil, msg, code
+--- The next connection. Any number of tasks may wait. Lack of descriptors or memory is waited out.
+-- @parks until there is one
+-- @tparam[opt] number timeout seconds
+-- @treturn conn
+-- @fails "ECLOSED", "ETIMEDOUT"
+-- @source accept(2)
 function Listener:accept(timeout)
   local conn, code = accept(self, timeout and until_(timeout))
   if conn then
@@ -134,6 +149,9 @@ function Listener:accept(timeout)
 end
 
 --- The address it listens on, with the real port.
+-- @treturn string "host:port"
+-- @fails "ECLOSED"
+-- @source getsockname(2)
 function Listener:addr()
   local addr, code = core.net_listener_addr(self)
   if addr then
@@ -143,7 +161,7 @@ function Listener:addr()
 end
 
 --- Close. Tasks in `accept` get "ECLOSED"; connections nobody accepted are reset. Idempotent.
--- @return true
+-- @treturn true
 function Listener:close()
   local ok = core.net_listener_close(self)
   return ok
@@ -172,10 +190,17 @@ local function open_listener(host, port, opts)
   return core.net_listen_resolved(lookup, opts.backlog, opts.reuseport, opts.v6only)
 end
 
---- Listen. Parks only for a name that is not "localhost".
--- @param addr "host:port"
--- @param opts `backlog` (1024), `reuseport` (false), `v6only` (false)
--- @return a listener, or nil, msg, code
+--- Listen. SO_REUSEADDR is on.
+-- @parks for the lookup of a name that is not "localhost"
+-- @tparam string addr "host:port"
+-- @tparam[opt] table opts
+-- @tparam[opt=1024] integer opts.backlog connections that wait to be accepted
+-- @tparam[opt=false] boolean opts.reuseport several sockets may listen on the address
+-- @tparam[opt=false] boolean opts.v6only no IPv4 on an IPv6 address
+-- @treturn listener
+-- @fails "EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOENT" (no such host), ...
+-- @raise on an address or option it does not know; outside of `run`
+-- @source listen(2), socket(7), ipv6(7)
 function net.listen(addr, opts)
   local host, port = parse(addr, 2)
   opts = options.check(opts, LISTEN)
@@ -193,22 +218,38 @@ local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
   name = "string",
 }))
 
---- Serve connections. Does not park (but for a name that is not "localhost"). A running server
--- keeps `run` alive until `server:stop`.
+--- Serve connections. A running server keeps `run` alive until `server:stop`.
 --
 -- With a function, each connection gets a task that runs it. With a table no task exists while a
--- connection is idle: `on_open(conn)` runs first, `on_data(conn, data)` for each piece received,
--- one at a time for a connection, and `on_close(conn, msg, code)` at the end (without a message
--- for the peer's end of stream and for one's own close). All of these may park. A connection is
--- closed when its handler ends, and when a handler raises; the error goes to `rl.on_error`.
--- @param addr "host:port"
--- @param handler a function, or a table with `on_data` and perhaps `on_open`, `on_close`
--- @param opts `max_connections` (65536; from there on clients wait in the backlog), `backlog`
--- (1024), `reuseport`, `v6only`; `idle_timeout`, `read_timeout`, `write_timeout` as
--- `conn:set_timeout` and `total_timeout` for each connection, in seconds; `read_high_water`,
--- `write_high_water` in bytes; `buffers = true`: `on_data` gets slices; `name` for dumps; `shards
--- = 1`
--- @return a server, or nil, msg, code
+-- connection is idle: the handlers run one at a time for a connection, in tasks drawn from a crew.
+-- All of them may park. A connection is closed when its function ends, and when a handler raises;
+-- the error goes to `rl.on_error`.
+-- @parks for the lookup of a name that is not "localhost"
+-- @tparam string addr "host:port"
+-- @tparam fun(conn:conn)|table handler
+-- @tparam[opt] fun(conn:conn) handler.on_open before the first `on_data`
+-- @tparam fun(conn:conn,data:string|slice) handler.on_data for each piece received
+-- @tparam[opt] fun(conn:conn,msg:?string,code:?string) handler.on_close at the end; without a
+-- message for the peer's end of stream and for one's own close
+-- @tparam[opt] table opts
+-- @tparam[opt=65536] integer opts.max_connections from there on clients wait in the backlog
+-- @tparam[opt=1024] integer opts.backlog connections that wait to be accepted
+-- @tparam[opt=false] boolean opts.reuseport several sockets may listen on the address
+-- @tparam[opt=false] boolean opts.v6only no IPv4 on an IPv6 address
+-- @tparam[opt] number opts.read_timeout seconds for each read, as `conn:set_timeout`
+-- @tparam[opt] number opts.write_timeout seconds for each write
+-- @tparam[opt] number opts.idle_timeout seconds without a byte either way
+-- @tparam[opt=65536] integer opts.read_high_water bytes received and not read, from which on the
+-- kernel is not asked for more
+-- @tparam[opt=65536] integer opts.write_high_water bytes queued, from which on `conn:write` parks
+-- @tparam[opt] number opts.total_timeout seconds a connection may live
+-- @tparam[opt=false] boolean opts.buffers `on_data` gets slices instead of strings
+-- @tparam[opt] string opts.name for dumps
+-- @tparam[opt=1] integer opts.shards nothing but 1 is possible yet
+-- @treturn server
+-- @fails "EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOENT" (no such host), ...
+-- @raise on an address, handler or option it does not know; outside of `run`
+-- @source listen(2), accept(2), socket(7), ipv6(7)
 function net.serve(addr, handler, opts)
   local server = require "ringlet.net_server"
   local host, port = parse(addr, 2)

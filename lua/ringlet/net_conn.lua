@@ -11,18 +11,25 @@ local M = {}
 
 --- @module ringlet.net
 
---- A connection: what `connect` and `accept` return and handlers get. One task may read and any
--- number may write; writes are sent in the order of the calls and never mixed. Collected without
--- `close`, it is closed.
+--- A connection: what `connect` and `accept` return and handlers get. One task may read, any number
+-- may write; writes are sent in the order of the calls and never mixed. Collected without `close`,
+-- it is closed.
+--
+-- Every call but `close` and `abort` can also fail with "ECLOSED", and those that move bytes with
+-- what ended the connection: "ECONNRESET", "ETIMEDOUT" and so on.
 -- @type conn
 local Conn = {}
 
 local conn_read, conn_read_buffer = core.conn_read, core.conn_read_buffer
 local conn_write, conn_write_turn = core.conn_write, core.conn_write_turn
 
---- Whatever has been received: at least one byte, as soon as there is any. Parks.
--- @param timeout seconds
--- @return a string, or nil, msg, code
+--- Whatever has been received: at least one byte, as soon as there is any.
+-- @parks while there is none
+-- @tparam[opt] number timeout seconds, by default as `set_timeout` says
+-- @treturn string
+-- @fails "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+-- @raise when another task is reading, or `on_data` does
+-- @source recv(2)
 function Conn:read(timeout)
   local data, code = conn_read(self, timeout)
   while data == true do
@@ -34,9 +41,13 @@ function Conn:read(timeout)
   return fail(code)
 end
 
---- The same as a slice (see `ringlet.buffer`), valid until the next read of this connection. Parks.
--- @param timeout seconds
--- @return a slice, or nil, msg, code
+--- The same as a slice, which is valid until the next read of this connection.
+-- @parks while there is nothing
+-- @tparam[opt] number timeout seconds, by default as `set_timeout` says
+-- @treturn slice
+-- @fails "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+-- @raise when another task is reading, or `on_data` does
+-- @source recv(2)
 function Conn:read_buffer(timeout)
   local slice, code = conn_read_buffer(self, timeout)
   while slice == true do
@@ -48,11 +59,14 @@ function Conn:read_buffer(timeout)
   return fail(code)
 end
 
---- Exactly `n` bytes. Parks. When it fails, at the end of the stream too, nothing was taken: what
--- had been received is there for the next read.
--- @param n bytes
--- @param timeout seconds, for all of it
--- @return a string, or nil, msg, code
+--- Exactly n bytes. When it fails, at the end of the stream too, nothing was taken: what had been
+-- received is there for the next read.
+-- @parks until they are there
+-- @tparam integer n bytes, at most 1 GiB
+-- @tparam[opt] number timeout seconds for all of it, by default as `set_timeout` says
+-- @treturn string
+-- @fails "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+-- @raise when another task is reading, or `on_data` does
 function Conn:read_exactly(n, timeout)
   local data, code = core.conn_read_exactly(self, n, timeout)
   while data == true do
@@ -64,11 +78,14 @@ function Conn:read_exactly(n, timeout)
   return fail(code)
 end
 
---- What comes before `delim`, which is taken as well. Parks. When it fails nothing was taken.
--- @param delim a string of 1 byte or more
--- @param max bytes at most (65536); if more come before `delim`, "EMSGSIZE"
--- @param timeout seconds, for all of it
--- @return a string without `delim`, or nil, msg, code
+--- What comes before `delim`, which is taken as well. When it fails nothing was taken.
+-- @parks until it is there
+-- @tparam string delim 1 byte or more
+-- @tparam[opt=65536] integer max bytes before `delim`
+-- @tparam[opt] number timeout seconds for all of it, by default as `set_timeout` says
+-- @treturn string what comes before `delim`
+-- @fails "EMSGSIZE" when there are more than `max`; "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+-- @raise when another task is reading, or `on_data` does
 function Conn:read_until(delim, max, timeout)
   local data, code = core.conn_read_until(self, delim, max, timeout)
   while data == true do
@@ -80,11 +97,14 @@ function Conn:read_until(delim, max, timeout)
   return fail(code)
 end
 
---- A line without its "\n" or "\r\n". Parks. When it fails nothing was taken: a last line that
--- does not end in a newline is left for `read`.
--- @param max bytes at most (65536); a longer line is "EMSGSIZE"
--- @param timeout seconds, for all of it
--- @return a string, or nil, msg, code
+--- A line without its "\n" or "\r\n". When it fails nothing was taken: a last line that does not
+-- end in a newline is left for `read`.
+-- @parks until it is there
+-- @tparam[opt=65536] integer max bytes of the line
+-- @tparam[opt] number timeout seconds for all of it, by default as `set_timeout` says
+-- @treturn string
+-- @fails "EMSGSIZE" when it is longer; "EOF", "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+-- @raise when another task is reading, or `on_data` does
 function Conn:read_line(max, timeout)
   local data, code = core.conn_read_line(self, max, timeout)
   while data == true do
@@ -96,10 +116,13 @@ function Conn:read_line(max, timeout)
   return fail(code)
 end
 
---- Everything up to the end of the stream. Parks. When it fails nothing was taken.
--- @param max bytes at most (16 MiB); "EMSGSIZE" if there are more
--- @param timeout seconds, for all of it
--- @return a string, "" when there was nothing; or nil, msg, code
+--- Everything up to the end of the stream. When it fails nothing was taken.
+-- @parks until the peer has ended the stream
+-- @tparam[opt=16777216] integer max bytes
+-- @tparam[opt] number timeout seconds for all of it, by default as `set_timeout` says
+-- @treturn string "" when there was nothing
+-- @fails "EMSGSIZE" when there are more; "ETIMEDOUT", "ECONNRESET", "ECLOSED"
+-- @raise when another task is reading, or `on_data` does
 function Conn:read_all(max, timeout)
   local data, code = core.conn_read_all(self, max, timeout)
   while data == true do
@@ -125,17 +148,24 @@ local function next_line(conn)
   end
 end
 
---- Iterate over the lines up to the end of the stream, whose last line needs no newline. Parks;
--- raises on an error.
+--- Iterate over the lines, as `read_line` gives them, up to the end of the stream; the last one
+-- needs no newline.
+-- @parks in the loop, while there is no line
+-- @treturn fun(conn:conn):?string for a `for` loop; raises the message of a failure
+-- @treturn conn
 function Conn:lines()
   return next_line, self
 end
 
---- Send strings, numbers, slices, or lists of them, in this order. Returns when they are queued;
--- parks while 64 KiB or more are queued already, until half of that is sent. It takes all or, when
--- it fails, nothing. What is queued in one turn of the scheduler is sent by one operation.
--- @param ... what to send
--- @return true, or nil, msg, code
+--- Send strings, numbers, slices, or lists of them, in this order. Returns when they are queued. It
+-- takes all or, when it fails, nothing. What is queued in one turn of the scheduler is sent by one
+-- operation.
+-- @parks while 64 KiB (`write_high_water`) or more are queued already, until half of that is sent
+-- @tparam string|number|slice|table ... what to send
+-- @treturn true
+-- @fails "EPIPE" after `shutdown`; "ECONNRESET", "ETIMEDOUT", "ECLOSED", "ENOMEM"
+-- @raise on another type, and on a slice that is no longer valid
+-- @source send(2)
 function Conn:write(...)
   local ok, code = conn_write(self, ...)
   if ok == true then
@@ -147,9 +177,11 @@ function Conn:write(...)
   return fail(code)
 end
 
---- Park until everything written before has been given to the kernel.
--- @param timeout seconds
--- @return true, or nil, msg, code
+--- Wait until everything written before has been given to the kernel.
+-- @parks until then; not at all if it has
+-- @tparam[opt] number timeout seconds
+-- @treturn true
+-- @fails "ETIMEDOUT", "ECONNRESET", "EPIPE", "ECLOSED"
 function Conn:flush(timeout)
   local target, due = core.conn_accepted(self), until_(timeout)
   local ok, code = core.conn_flush(self, target, due)
@@ -163,7 +195,9 @@ function Conn:flush(timeout)
 end
 
 --- End the stream in this direction, behind what is queued; reading goes on.
--- @return true, or nil, msg, code
+-- @treturn true
+-- @fails "ECLOSED", or what ended the connection
+-- @source shutdown(2)
 function Conn:shutdown()
   local ok, code = core.conn_shutdown(self)
   if ok then
@@ -172,22 +206,27 @@ function Conn:shutdown()
   return fail(code)
 end
 
---- Close. Returns at once and does not park; what is queued is sent in the background for at most
--- 5 s. Tasks that wait for this connection get "ECLOSED". Idempotent; works while cancelled.
--- @return true
+--- Close. What is queued is sent in the background, for at most 5 s. Tasks that wait for this
+-- connection get "ECLOSED". Idempotent; works while cancelled.
+-- @treturn true
+-- @source close(2)
 function Conn:close()
   local ok = core.conn_close(self)
   return ok
 end
 
 --- Close at once: what is queued is lost, the peer gets a reset.
--- @return true
+-- @treturn true
+-- @source RFC 9293, 3.10.5; SO_LINGER in socket(7)
 function Conn:abort()
   local ok = core.conn_abort(self)
   return ok
 end
 
---- The peer's address as "host:port".
+--- The peer's address.
+-- @treturn string "host:port"
+-- @fails "ECLOSED", "ENOTCONN"
+-- @source getpeername(2)
 function Conn:peername()
   local name, code = core.conn_peername(self)
   if name then
@@ -196,7 +235,10 @@ function Conn:peername()
   return fail(code)
 end
 
---- This side's address as "host:port".
+--- This side's address.
+-- @treturn string "host:port"
+-- @fails "ECLOSED"
+-- @source getsockname(2)
 function Conn:sockname()
   local name, code = core.conn_sockname(self)
   if name then
@@ -208,10 +250,14 @@ end
 local TIMEOUTS = {read = "number", write = "number", idle = "number"}
 
 --- Set what applies to every later call without a timeout of its own; nil removes it.
--- @param t seconds for reads and writes, or a table: `read` and `write`, for each call; `idle`:
--- without a byte either way for this long while something waits for the peer, the connection fails
--- with "ETIMEDOUT"
--- @return true, or nil, msg, code
+-- @tparam ?|number|table|nil t seconds for reads and for writes, more than 0; or each by its name
+-- @tparam[opt] number t.read seconds for each read
+-- @tparam[opt] number t.write seconds for each write
+-- @tparam[opt] number t.idle seconds: without a byte either way for this long, while something
+-- waits for the peer, the connection fails with "ETIMEDOUT"
+-- @treturn true
+-- @fails "ECLOSED", "ENOMEM"
+-- @raise on what is no positive number, and on an unknown name
 function Conn:set_timeout(t)
   local read, write, idle = t, t, nil
   if type(t) == "table" then
@@ -225,11 +271,14 @@ function Conn:set_timeout(t)
   return fail(code)
 end
 
---- Set a socket option: "nodelay", "keepalive" (booleans), "keepidle", "keepintvl", "keepcnt" (see
--- tcp(7)), "user_timeout" (ms), "sndbuf", "rcvbuf" (bytes).
--- @param name of the option
--- @param value boolean or integer
--- @return true, or nil, msg, code
+--- Set a socket option: "nodelay", "keepalive" (booleans), "keepidle", "keepintvl" (seconds),
+-- "keepcnt", "user_timeout" (ms), "sndbuf", "rcvbuf" (bytes).
+-- @tparam string name of the option
+-- @tparam boolean|integer value
+-- @treturn true
+-- @fails "EINVAL", "ECLOSED", ...
+-- @raise on an unknown option
+-- @source tcp(7), socket(7)
 function Conn:setopt(name, value)
   local ok, code = core.conn_setopt(self, name, value)
   if ok then
@@ -238,8 +287,15 @@ function Conn:setopt(name, value)
   return fail(code)
 end
 
---- Counters: `bytes_in`, `bytes_out`, `reads` and `writes` (operations), `queued_in` (received and
--- not read), `queued_out` (written and not sent).
+--- Counters of the connection.
+-- @treturn conn_stats a new table
+-- @tfield[conn_stats] integer bytes_in
+-- @tfield[conn_stats] integer bytes_out
+-- @tfield[conn_stats] integer reads completions that brought bytes
+-- @tfield[conn_stats] integer writes operations
+-- @tfield[conn_stats] integer queued_in bytes received and not read
+-- @tfield[conn_stats] integer queued_out bytes written and not sent
+-- @fails "ECLOSED" when its run has ended
 function Conn:stats()
   local stats, code = core.conn_stats(self)
   if stats then
@@ -258,8 +314,7 @@ M.OPTIONS = {
   read_high_water = "number", write_high_water = "number",
 }
 
---- Apply the options of a new connection.
--- @local
+-- Apply the options of a new connection.
 function M.configure(conn, opts)
   if opts.read_high_water or opts.write_high_water then
     core.conn_marks(conn, opts.read_high_water, opts.write_high_water)

@@ -287,17 +287,19 @@ local function begin_stop(server, grace)
   end
 end
 
---- The address it listens on, with the real port: "127.0.0.1:8080".
+--- The address it listens on, with the real port.
+-- @treturn string "host:port"
 function Server:addr()
   return self.address
 end
 
 --- Stop accepting, wait for the connections, then cancel what is left. Connections of an `on_data`
 -- server are closed as soon as all they sent is handled, idle ones at once; a handler that is a
--- function decides itself. Parks until the server has ended; idempotent. When the run is stopped,
--- its servers are, with the run's grace; when it is ended, every `on_close` is still called.
+-- function decides itself. When the run is stopped, its servers are, with the run's grace; when it
+-- is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
+-- @parks until the server has ended
 -- @tparam[opt=10] number grace seconds to wait
--- @treturn boolean true
+-- @treturn true
 function Server:stop(grace)
   if not self.over:is_set() then
     begin_stop(self, grace)
@@ -305,16 +307,23 @@ function Server:stop(grace)
   return self:join()
 end
 
---- Wait until the server has ended. Parks.
+--- Wait until the server has ended.
+-- @parks until then; not at all if it has
 -- @tparam[opt] number timeout seconds
--- @treturn boolean true; or nil, a message and "ETIMEDOUT"
+-- @treturn true
+-- @fails "ETIMEDOUT"
 function Server:join(timeout)
   return self.over:wait(timeout)
 end
 
---- Counters: `accepted`, `live` connections, `waiting` (accepted beyond the limit), `errors` of
--- handlers, `shortages` (accepting had to pause for lack of descriptors or memory).
--- @treturn table
+--- Counters of the server.
+-- @treturn server_stats a new table
+-- @tfield[server_stats] integer accepted connections handled so far
+-- @tfield[server_stats] integer live connections
+-- @tfield[server_stats] integer waiting accepted beyond the limit
+-- @tfield[server_stats] integer errors of handlers
+-- @tfield[server_stats] integer shortages times that accepting paused for lack of descriptors or
+-- memory
 function Server:stats()
   local accepted, waiting, shortages = core.net_listener_counts(self.listener)
   return {
@@ -327,7 +336,7 @@ function Server:__tostring()
   return ("ringlet.server: %s%s"):format(self.name and self.name .. ", " or "", self.address)
 end
 
---- What net.serve was given, as a table; raises at `level`.
+-- What net.serve was given, as a table; raises at `level`.
 function M.handlers(handler, level)
   if type(handler) == "function" then
     return {run = handler}
@@ -350,7 +359,7 @@ end
 
 local served = 0
 
---- Start serving a listener.
+-- Start serving a listener.
 function M.start(listener, handlers, opts)
   served = served + 1
   local server = setmetatable({

@@ -4,6 +4,10 @@
 -- Invariants: whatever ends the run - main's return or error, a deadlock, an interrupt, a stop -
 -- every task has ended and the backend is closed before run returns or raises.
 
+--- Begin and end.
+-- @module ringlet
+-- @section Runs
+
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local nest = require "ringlet.nest"
@@ -119,7 +123,7 @@ local function main_ended(run)
   end
 end
 
---- Cancel everything, servers included.
+-- Cancel everything, servers included.
 function M.end_all(reason)
   cancel_all(reason)
 end
@@ -186,19 +190,33 @@ local function results(run, h)
   elseif run.failure then
     error(run.failure, 0)
   end
-  if h[2] then
+  if not h.failed then
     return unpack(h, 4, 3 + h[3])
   end
 end
 
---- Run main as the first task; return its results when every task has ended.
--- @tparam function main
--- @tparam[opt] table opts backend = "auto"|"uring"|"sim", seed and faults (sim), signals = true
--- (SIGINT and SIGTERM stop the run), grace = seconds (10), preempt = true, slice = seconds (0.01),
--- debug = false (record where tasks are created), on_overrun = fn(text, task)
+--- Run main as the first task of this thread; return its results when every task has ended.
+--
+-- When main raises, the others are cancelled and awaited. Ctrl-C of a stock interpreter cancels
+-- every task. It blocks the thread, so a run inside a run raises.
+-- @tparam fun(...:any):any main
+-- @tparam[opt] table opts
+-- @tparam[opt="auto"] string opts.backend "uring"; "sim": virtual time, a kernel in memory; "auto":
+-- what the variable RINGLET_BACKEND says, else "uring"
+-- @tparam[opt=1] number opts.seed of the order of events (sim)
+-- @tparam[opt] string opts.faults which faults are injected (sim): "short_read=0.1,enobufs=0.01"
+-- @tparam[opt=false] boolean opts.signals SIGINT and SIGTERM call `stop`, a second one cancels all
+-- @tparam[opt=10] number opts.grace seconds between `stop` and the cancellation of every task
+-- @tparam[opt=true] boolean opts.preempt interrupt tasks that compute (SIGURG; not on sim)
+-- @tparam[opt=0.01] number opts.slice seconds that a task may compute at a stretch
+-- @tparam[opt=false] boolean opts.debug record where tasks are created; RINGLET_DEBUG=1 does too
+-- @tparam[opt] fun(text:string,task:?task) opts.on_overrun called when a task cannot be preempted;
+-- by default the text goes to stderr
 -- @param ... main's arguments
--- @return main's results
--- @raise main's error, unchanged; "deadlock: ..."; "interrupted!"
+-- @return ... main's results; nothing when it was cancelled by `stop`
+-- @raise main's error, unchanged; "deadlock: ..." with a line for each task when all are parked and
+-- nothing can wake one; "interrupted!"; when the backend cannot be opened
+-- @source the Go runtime: main, checkdead, asynchronous preemption (proposal 24543); signal(7)
 function M.run(main, opts, ...)
   opts = check(main, opts)
   local run = {grace = opts.grace or GRACE}
@@ -233,13 +251,14 @@ function M.run(main, opts, ...)
 end
 
 --- Has the run been asked to stop?
--- @treturn boolean
+-- @treturn boolean false outside of a run
 function M.stopping()
   return active ~= nil and active.stopping == true
 end
 
---- Ask the run to stop: rl.stopping() is true from now on; after the grace every task is cancelled.
--- @tparam[opt=10] number grace seconds; 0: at once
+--- Ask the run to stop. `stopping` is true from now on, servers stop accepting, and after the grace
+-- every task is cancelled. Without a run it does nothing.
+-- @tparam[opt] number grace seconds, by default the option of `run`; 0: cancel at once
 function M.stop(grace)
   if not active then
     return
@@ -263,7 +282,7 @@ end
 -- What servers do when the run is asked to stop: object -> fn(grace).
 M.stoppers = setmetatable({}, {__mode = "k"})
 
---- A signal came: the first stops the run, a second cancels at once.
+-- A signal came: the first stops the run, a second cancels at once.
 function M.signalled()
   if active and active.stopping then
     active.interrupted_by_signal = true

@@ -4,6 +4,10 @@
 -- Invariants: a scope is popped only after its children have ended; an error leaves as the same
 -- value; a cancellation is caught only by the scope it belongs to.
 
+--- Structured concurrency, time limits, cleaning up.
+-- @module ringlet
+-- @section Scopes
+
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
@@ -14,7 +18,8 @@ local SCOPE = core.reasons["scope exit"]
 
 local M = {}
 
--- A scope of tasks, from `rl.scope`.
+--- A scope of tasks, given to the function of `rl.scope`.
+-- @type scope
 local Scope = {__name = "ringlet.scope"}
 Scope.__index = Scope
 
@@ -52,12 +57,17 @@ local function leave_timeout(s, ok, ...)
   error((...), 0)
 end
 
---- Run fn in the calling task for at most t seconds.
--- @tparam number t seconds
--- @tparam function fn
+--- Run fn in the calling task for at most t seconds: then whatever it waits for raises a
+-- cancellation, which ends here.
+-- @parks where fn does
+-- @tparam number t seconds; 0 or less: time is up where fn first parks
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
--- @return true and fn's results, or nil, message, "ETIMEDOUT"
--- @raise what fn raises, unchanged
+-- @treturn true
+-- @return ... fn's results
+-- @fails "ETIMEDOUT"
+-- @raise what fn raises, unchanged; outside of a task
+-- @source N. J. Smith, "Timeouts and cancellation for humans", 2018
 function M.timeout(t, fn, ...)
   if type(t) ~= "number" or t ~= t then
     error("seconds expected: a number", 2)
@@ -77,10 +87,14 @@ local function leave_shield(s, ok, ...)
   return ...
 end
 
---- Run fn so that no cancellation from outside reaches it.
--- @tparam function fn
+--- Run fn so that no cancellation from outside reaches it. It is raised where the task parks next,
+-- after fn.
+-- @parks where fn does
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
--- @return fn's results
+-- @return ... fn's results
+-- @raise what fn raises, unchanged; outside of a task
+-- @source N. J. Smith, "Timeouts and cancellation for humans", 2018
 function M.shield(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
@@ -103,10 +117,12 @@ local function finally(cleanup, ok, ...)
   return ...
 end
 
---- Run fn, then cleanup, shielded, whatever became of fn.
--- @tparam function fn
--- @tparam function cleanup
--- @return fn's results; fn's error is raised unchanged after the cleanup
+--- Run fn, then cleanup, whatever became of fn; cleanup is shielded from cancellation.
+-- @parks where fn or cleanup does
+-- @tparam fun():any fn
+-- @tparam fun() cleanup
+-- @return ... fn's results
+-- @raise fn's error, unchanged, after cleanup; else cleanup's
 function M.finally(fn, cleanup)
   if type(fn) ~= "function" or type(cleanup) ~= "function" then
     error("two functions expected", 2)
@@ -121,15 +137,23 @@ local function pass_cancel(ok, ...)
   return ok, ...
 end
 
---- pcall that lets cancellations through.
+--- The pcall of Lua, but it lets cancellations through.
+-- @parks where fn does
+-- @tparam fun(...:any):any fn
+-- @param ... its arguments
+-- @treturn boolean whether fn returned
+-- @return ... its results, or its error
+-- @raise the cancellation of the task
 function M.pcall(fn, ...)
   return pass_cancel(pcall(fn, ...))
 end
 
---- Start a child of the scope. Parks while the scope is at its limit.
--- @tparam function fn
+--- Start a child of the scope. Its failure cancels the scope.
+-- @parks while the scope has as many children as its limit
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
 -- @treturn task
+-- @raise when the scope has ended
 function Scope:go(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
@@ -149,8 +173,9 @@ function Scope:go(fn, ...)
   return h
 end
 
---- Cancel everything in the scope; `rl.scope` then returns nil, message, "ECANCELED".
--- @param[opt] reason
+--- Cancel everything in the scope; `rl.scope` then returns nil, a message and "ECANCELED". Only the
+-- first cancel counts.
+-- @tparam[opt] any reason `rl.is_cancel` gives it back
 function Scope:cancel(reason)
   self.stopped = not self.cancelled
   cancel.cancel_scope(self, reason)
@@ -189,11 +214,18 @@ local function leave_scope(s, ok, ...)
   return true, ...
 end
 
---- Run fn(s); return when it and all tasks started by s:go have ended. The first failure cancels
--- the others and is raised unchanged. Parks.
--- @tparam function fn
--- @tparam[opt] table opts `timeout` seconds for everything, `limit` children at a time
--- @return true and fn's results, or nil, message, "ETIMEDOUT"
+--- Run fn(s) in the calling task; return when it and all tasks started by `s:go` have ended. The
+-- first failure of any cancels the others.
+-- @parks until all of them have ended
+-- @tparam fun(s:scope):any fn
+-- @tparam[opt] table opts
+-- @tparam[opt] number opts.timeout seconds for everything
+-- @tparam[opt] integer opts.limit children at a time
+-- @treturn true
+-- @return ... fn's results
+-- @fails "ETIMEDOUT"; "ECANCELED" after `s:cancel`
+-- @raise the first failure, unchanged, after all have ended; outside of a task
+-- @source N. J. Smith, "Notes on structured concurrency", 2018; libdill, "Structured concurrency"
 function M.scope(fn, opts)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)

@@ -1,25 +1,41 @@
 -- SPDX-License-Identifier: MIT
 -- select: wait for the first of many.
 --
--- A case is {x} or {send = ch, v}. One pass asks every case whether it is ready and chooses among
--- those that are (each with equal chance, or the first when cases.ordered); if none is, the task
--- parks on all of them with one call to the core. `cases` is never modified.
+-- A case is {x} or {send = ch, v}. The cases are tried in an order drawn at random (as Go does), or
+-- as they stand when cases.ordered, and the first that needs no waiting is carried out; if there is
+-- none, the task parks on all of them with one call to the core. The order is drawn while it is
+-- looked at, so what is ready at once costs one draw. `cases` is never modified; its form is
+-- checked when a table is seen for the first time.
+
+--- Wait for the first of several things.
+-- @module ringlet
+-- @section Select
 
 local chan = require "ringlet.chan"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local options = require "ringlet.options"
 
-local wait_any, waiting, refill, credit = core.wait_any, core.waiting, core.refill, core.credit()
-local fetch, deliver, CLOSED = chan.fetch, chan.deliver, chan.CLOSED
+local wait_any, refill, credit = core.wait_any, core.refill, core.credit()
+local fetch, deliver, is_chan, CLOSED = chan.fetch, chan.deliver, chan.is, chan.CLOSED
 
--- Which of k ready cases: a small linear congruence, reseeded by run, so that sim repeats itself.
+-- A small linear congruence, reseeded by run, so that sim repeats itself.
 local seed = 1
+
+-- n -> a permutation of 1..n, shuffled further as far as it is looked at.
+local orders = {}
+
+-- Scratch: what the core is told.
+local list = {}
+
+-- Tables found to be well-formed -> how many cases they had.
+local checked = setmetatable({}, {__mode = "k"})
 
 local M = {}
 
 function M.seed(n)
   seed = n % 2147483646 + 1
+  orders = {}
 end
 
 local function below(k)
@@ -27,68 +43,17 @@ local function below(k)
   return seed % k
 end
 
-local function bad_case(i)
-  error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 4)
-end
-
--- Is a case ready? For a waitable that is no channel the answer carries its values.
-local function recv_ready(ch, s)
-  if s.n > 0 or not s.open then
-    return true
+local function new_order(n)
+  local order = {}
+  for i = 1, n do
+    order[i] = i
   end
-  local _, senders = waiting(ch)
-  return senders
-end
-
-local function send_ready(ch, s)
-  if s.n < s.cap or not s.open or s.overflow ~= "block" then
-    return true
-  end
-  return (waiting(ch))
-end
-
-local function is_ready(c, i)
-  local ch = c.send
-  if ch ~= nil then
-    if not chan.is(ch) then
-      bad_case(i)
-    elseif c[1] == nil then
-      error("nil cannot be sent", 3)
-    end
-    return send_ready(ch, ch.s)
-  end
-  local x = c[1]
-  if type(x) == "userdata" and chan.is(x) then
-    return recv_ready(x, x.s)
-  elseif (type(x) ~= "table" and type(x) ~= "userdata") or not x.poll_ then
-    bad_case(i)
-  end
-  return (x:poll_(true))
+  orders[n] = order
+  return order
 end
 
 local function drop_first(_, ...)
   return ...
-end
-
--- Carry out a ready case.
-local function commit(i, c)
-  local ch = c.send
-  if ch then
-    if not ch.s.open then
-      error("send on closed channel", 3)
-    end
-    deliver(ch, ch.s, c[1])
-    return i, true
-  end
-  local x = c[1]
-  if not chan.is(x) then
-    return i, drop_first(x:poll_())
-  end
-  local got, v = fetch(x, x.s)
-  if got then
-    return i, v
-  end
-  return i, chan.closed_values(x.s)
 end
 
 -- What a waker gave.
@@ -108,8 +73,6 @@ local function woken(cases, i, ...)
   return i, fail(code)
 end
 
-local list = {}
-
 -- Describe the cases to the core: triples index, queue, value offered.
 local function describe(cases, n)
   local k = 0
@@ -119,11 +82,13 @@ local function describe(cases, n)
       local ch, x = c.send, c[1]
       list[k + 1] = i
       if ch then
-        ch.s.easy = false
+        local s = ch.s
+        s.easy, s.swait = false, true
         list[k + 2], list[k + 3] = ch, x
       else
-        if chan.is(x) then
-          x.s.easy = false
+        if is_chan(x) then
+          local s = x.s
+          s.easy, s.rwait = false, true
           list[k + 2] = x
         else
           list[k + 2] = x.q
@@ -136,45 +101,143 @@ local function describe(cases, n)
   return k / 3
 end
 
---- Wait for the first of several cases. Parks.
--- @tparam table cases {x}: receive from a channel, or wait for a task, event, ticker, timer or
--- server; {send = ch, v}: send; false: disabled. `cases.ordered = true` prefers the first ready
--- case
--- @tparam[opt] number t seconds; 0: do not wait
--- @treturn integer the case, or nil, message, "ETIMEDOUT"
--- @return what that case's recv, join or wait returns; true for a send
-function M.select(cases, t)
-  if type(cases) ~= "table" then
-    error("cases must be a table, not a " .. type(cases), 2)
-  end
-  options.seconds(t)
-  if credit[1] <= 0 then
-    local ok, code = refill()
-    if ok == nil then
-      return fail(code)
-    end
-  end
-  local n, ready, pick = #cases, 0, 0
-  local ordered = cases.ordered
-  for i = 1, n do
-    local c = cases[i]
-    if c then
-      if type(c) ~= "table" then
-        error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 2)
-      elseif is_ready(c, i) then
-        ready = ready + 1
-        if ready == 1 or (not ordered and below(ready) == 0) then
-          pick = i
-        end
-      end
-    end
-  end
-  if pick > 0 then
-    return commit(pick, cases[pick])
-  elseif t and t <= 0 then
+-- Wait until one of the cases is ready.
+local function park(cases, n, t)
+  if t and t <= 0 then
     return fail(core.ETIMEDOUT)
   end
   return woken(cases, wait_any(list, describe(cases, n), t))
+end
+
+-- What became of a case that was tried.
+local READY, ENDED, OTHER = 1, 2, 3
+
+local function try_send(ch, v)
+  local s = ch.s
+  if not s.open then
+    error("send on closed channel", 3)
+  elseif v == nil then
+    error("nil cannot be sent", 3)
+  end
+  return deliver(ch, s, v) and READY, true
+end
+
+-- Carry out a case if that needs no waiting: READY and a value, ENDED for a closed channel, OTHER
+-- for a waitable that is no channel, which is only asked; nothing when it would have to wait.
+local function try(c)
+  local ch, x = c.send, c[1]
+  if ch then
+    return try_send(ch, x)
+  elseif not is_chan(x) then
+    return x:poll_(true) and OTHER
+  end
+  local s = x.s
+  local got, v = fetch(x, s)
+  if got then
+    return READY, v
+  end
+  return not s.open and ENDED
+end
+
+-- The results of select for a case that was carried out.
+local function results(i, c, how, v)
+  if how == READY then
+    return i, v
+  elseif how == ENDED then
+    return i, chan.closed_values(c[1].s)
+  end
+  return i, drop_first(c[1]:poll_())
+end
+
+local function select_ordered(cases, n, t)
+  for i = 1, n do
+    local c = cases[i]
+    if c then
+      local how, v = try(c)
+      if how then
+        return results(i, c, how, v)
+      end
+    end
+  end
+  return park(cases, n, t)
+end
+
+local function select_fair(cases, n, t)
+  local order = orders[n] or new_order(n)
+  for k = 1, n do
+    local j = k < n and k + below(n - k + 1) or k
+    local i = order[j]
+    order[j] = order[k]
+    order[k] = i
+    local c = cases[i]
+    if c then
+      local how, v = try(c)
+      if how then
+        return results(i, c, how, v)
+      end
+    end
+  end
+  return park(cases, n, t)
+end
+
+local function check_case(c, i)
+  local x = type(c) == "table" and (c.send or c[1])
+  local ok = is_chan(x)
+  if not ok and type(c) == "table" and c.send == nil then
+    ok = (type(x) == "table" or type(x) == "userdata") and x.poll_
+  end
+  if not ok then
+    error("case " .. i .. " is neither a waitable {x} nor {send = channel, value}", 4)
+  end
+end
+
+local function check(cases)
+  if type(cases) ~= "table" then
+    error("cases must be a table, not a " .. type(cases), 3)
+  end
+  for i = 1, #cases do
+    if cases[i] then
+      check_case(cases[i], i)
+    end
+  end
+  checked[cases] = #cases
+end
+
+--- Wait for the first of several cases, and do that one alone. Of several that are ready, each has
+-- the same chance. `cases` is not modified: build it once and use it again.
+-- @parks until a case is ready
+-- @tparam table cases
+-- @tparam table|false cases.[integer] {x}: receive from a channel, or wait for a task, event,
+-- ticker, timer or waitgroup; {send = ch, v}: send v; false: disabled, keeps its place
+-- @tparam[opt=false] boolean cases.ordered prefer the first case that is ready
+-- @tparam[opt] number t seconds; 0: do not wait
+-- @treturn integer which case
+-- @return ... what that case's `recv`, `join` or `wait` returns; true for a send
+-- @fails "ETIMEDOUT"
+-- @raise on a send to a closed channel or of nil; on what is no case
+-- @usage
+-- local i, v = rl.select {{jobs}, {send = results, r}, {deadline}}
+-- @source the Go specification, "Select statements"
+function M.select(cases, t)
+  if type(cases) ~= "table" or checked[cases] ~= #cases then
+    check(cases)
+  end
+  if t ~= nil then
+    options.seconds(t)
+  end
+  local left = credit[1]
+  if left <= 0 then
+    local _, code = refill()
+    if code then
+      return fail(code)
+    end
+    left = credit[1]
+  end
+  credit[1] = left - 1
+  if cases.ordered then
+    return select_ordered(cases, #cases, t)
+  end
+  return select_fair(cases, #cases, t)
 end
 
 return M

@@ -5,6 +5,10 @@
 -- gives it up, so nobody can overtake a waiter, and a waiter that timed out or was cancelled has
 -- nothing.
 
+--- Locks, counters, meeting points. Waiters are served first come, first served.
+-- @module ringlet
+-- @section Synchronization
+
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
@@ -33,8 +37,8 @@ end
 
 -- Raise if the task is cancelled or we are in none; for calls that may park but need not.
 local function enter()
-  local ok, code = core.refill()
-  if ok == nil then
+  local _, code = core.refill()
+  if code then
     fail(code)
   end
 end
@@ -59,10 +63,13 @@ local function class(name)
   return C
 end
 
--- Level-triggered event, from `rl.event`.
+--- An event, from `rl.event`: tasks wait until it is set. `rl.select` takes it: the case gives
+-- true.
+-- @type event
 local Event = class "event"
 
---- An event: tasks wait until it is set.
+--- An event, which is clear at first.
+-- @treturn event
 function M.event()
   return setmetatable({q = waitq(), on = false}, Event)
 end
@@ -73,7 +80,7 @@ function Event:set()
   core.wake_all(self.q, true)
 end
 
---- Clear it.
+--- Clear it: whoever comes from now on waits.
 function Event:clear()
   self.on = false
 end
@@ -84,9 +91,11 @@ function Event:is_set()
   return self.on
 end
 
---- Wait until it is set. Parks.
+--- Wait until it is set.
+-- @parks until then; not at all if it is
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
+-- @treturn true
+-- @fails "ETIMEDOUT"
 function Event:wait(t)
   options.seconds(t)
   enter()
@@ -104,17 +113,23 @@ function Event:__tostring()
   return "ringlet.event: " .. (self.on and "set" or "clear")
 end
 
--- Mutual exclusion, first come first served, from `rl.mutex`.
+--- Mutual exclusion, from `rl.mutex`. The longest waiter has it next. It is not recursive, and any
+-- task may unlock it.
+-- @type mutex
 local Mutex = class "mutex"
 
---- A mutex.
+--- A mutex, which is unlocked at first.
+-- @treturn mutex
+-- @source pthread_mutex_lock(3); the Go type sync.Mutex
 function M.mutex()
   return setmetatable({q = waitq(), held = false}, Mutex)
 end
 
---- Lock it. Parks while another holds it.
+--- Lock it.
+-- @parks while it is locked
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
+-- @treturn true
+-- @fails "ETIMEDOUT"
 function Mutex:lock(t)
   options.seconds(t)
   enter()
@@ -126,7 +141,7 @@ function Mutex:lock(t)
 end
 
 --- Lock it if that needs no waiting.
--- @treturn boolean
+-- @treturn boolean whether the caller has it now
 function Mutex:try_lock()
   if self.held then
     return false
@@ -136,7 +151,7 @@ function Mutex:try_lock()
 end
 
 --- Unlock it: the longest waiter has it now.
--- @raise if it is not locked
+-- @raise when it is not locked
 function Mutex:unlock()
   if not self.held then
     error("unlock of unlocked mutex", 2)
@@ -144,10 +159,12 @@ function Mutex:unlock()
   self.held = wake(self.q, true)
 end
 
---- Call fn with the mutex held.
--- @tparam function fn
+--- Call fn with the mutex held; unlock it whatever becomes of fn.
+-- @parks while it is locked, and where fn does
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
--- @return fn's results; its error is raised after the unlock
+-- @return ... fn's results
+-- @raise what fn raises, unchanged
 function Mutex:with(fn, ...)
   self:lock()
   return unlock_after(self.unlock, self, pcall(fn, ...))
@@ -180,7 +197,7 @@ end
 local function line_settle(self, serve)
   local entry = self.line[1]
   while entry do
-    if core.waiting(entry.q) then
+    if core.waits(entry.q, 1) then
       if not serve(self, entry) then
         return
       end
@@ -193,10 +210,13 @@ local function line_settle(self, serve)
   end
 end
 
--- Readers together or one writer; a waiting writer keeps new readers out. From `rl.rwmutex`.
+--- Many readers or one writer, from `rl.rwmutex`. A waiting writer keeps new readers out.
+-- @type rwmutex
 local RW = class "rwmutex"
 
 --- A readers-writer mutex.
+-- @treturn rwmutex
+-- @source pthread_rwlock_rdlock(3); the Go type sync.RWMutex
 function M.rwmutex()
   return setmetatable({line = {}, readers = 0, writer = false}, RW)
 end
@@ -212,11 +232,14 @@ local function rw_serve(self, entry)
   return true
 end
 
+--- Serve who waits.
+-- @local
 function RW:settle()
   line_settle(self, rw_serve)
 end
 
 --- Lock for writing if that needs no waiting.
+-- @treturn boolean whether the caller has it now
 function RW:try_lock()
   if self.writer or self.readers > 0 or self.line[1] then
     return false
@@ -226,6 +249,7 @@ function RW:try_lock()
 end
 
 --- Lock for reading if that needs no waiting.
+-- @treturn boolean whether the caller has it now
 function RW:try_rlock()
   if self.writer or self.line[1] then
     return false
@@ -234,9 +258,11 @@ function RW:try_rlock()
   return true
 end
 
---- Lock for writing. Parks.
+--- Lock for writing.
+-- @parks while others read or write
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
+-- @treturn true
+-- @fails "ETIMEDOUT"
 function RW:lock(t)
   options.seconds(t)
   enter()
@@ -246,9 +272,11 @@ function RW:lock(t)
   return line_wait(self, {write = true}, t, reasons.lock)
 end
 
---- Lock for reading. Parks.
+--- Lock for reading.
+-- @parks while another writes or waits to
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
+-- @treturn true
+-- @fails "ETIMEDOUT"
 function RW:rlock(t)
   options.seconds(t)
   enter()
@@ -259,7 +287,7 @@ function RW:rlock(t)
 end
 
 --- Unlock what was locked for writing.
--- @raise if it is not
+-- @raise when it is not
 function RW:unlock()
   if not self.writer then
     error("unlock of unlocked rwmutex", 2)
@@ -269,7 +297,7 @@ function RW:unlock()
 end
 
 --- Unlock what was locked for reading.
--- @raise if it is not
+-- @raise when it is not
 function RW:runlock()
   if self.readers == 0 then
     error("unlock of unlocked rwmutex", 2)
@@ -279,6 +307,7 @@ function RW:runlock()
 end
 
 --- From writing to reading, without letting another writer in between.
+-- @raise when it is not locked for writing
 function RW:downgrade()
   if not self.writer then
     error("downgrade of unlocked rwmutex", 2)
@@ -287,13 +316,23 @@ function RW:downgrade()
   self:settle()
 end
 
---- Call fn with the write lock held.
+--- Call fn with the write lock held; unlock it whatever becomes of fn.
+-- @parks while others read or write, and where fn does
+-- @tparam fun(...:any):any fn
+-- @param ... its arguments
+-- @return ... fn's results
+-- @raise what fn raises, unchanged
 function RW:with(fn, ...)
   self:lock()
   return unlock_after(self.unlock, self, pcall(fn, ...))
 end
 
---- Call fn with a read lock held.
+--- Call fn with a read lock held; unlock it whatever becomes of fn.
+-- @parks while another writes or waits to, and where fn does
+-- @tparam fun(...:any):any fn
+-- @param ... its arguments
+-- @return ... fn's results
+-- @raise what fn raises, unchanged
 function RW:rwith(fn, ...)
   self:rlock()
   return unlock_after(self.runlock, self, pcall(fn, ...))
@@ -303,11 +342,14 @@ function RW:__tostring()
   return ("ringlet.rwmutex: %s"):format(self.writer and "writing" or self.readers .. " reading")
 end
 
--- Weighted semaphore, first come first served, from `rl.semaphore`.
+--- A weighted semaphore, from `rl.semaphore`.
+-- @type semaphore
 local Semaphore = class "semaphore"
 
 --- A semaphore of n tokens.
--- @tparam integer n
+-- @tparam integer n 0 or more
+-- @treturn semaphore
+-- @source E. W. Dijkstra, EWD 74; the Go package golang.org/x/sync/semaphore
 function M.semaphore(n)
   whole(n, 0, "the number of tokens")
   return setmetatable({line = {}, n = n, size = n}, Semaphore)
@@ -321,13 +363,15 @@ local function semaphore_serve(self, entry)
   return true
 end
 
+--- Serve who waits.
+-- @local
 function Semaphore:settle()
   line_settle(self, semaphore_serve)
 end
 
 --- Take k tokens if that needs no waiting.
 -- @tparam[opt=1] integer k
--- @treturn boolean
+-- @treturn boolean whether the caller has them now
 function Semaphore:try_acquire(k)
   k = k or 1
   whole(k, 0, "tokens")
@@ -338,10 +382,12 @@ function Semaphore:try_acquire(k)
   return true
 end
 
---- Take k tokens. Parks; a large request is not starved by small ones.
+--- Take k tokens. A large request is not starved by small ones that come later.
+-- @parks while there are fewer, or others wait
 -- @tparam[opt=1] integer k
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
+-- @treturn true
+-- @fails "ETIMEDOUT"
 function Semaphore:acquire(k, t)
   options.seconds(t)
   k = k or 1
@@ -355,7 +401,7 @@ end
 
 --- Give k tokens back.
 -- @tparam[opt=1] integer k
--- @raise if more come back than were taken
+-- @raise when more come back than were taken
 function Semaphore:release(k)
   k = k or 1
   whole(k, 0, "tokens")
@@ -376,17 +422,20 @@ function Semaphore:__tostring()
   return ("ringlet.semaphore: %d/%d"):format(self.n, self.size)
 end
 
--- A counter to wait on, from `rl.waitgroup`.
+--- A counter to wait on, from `rl.waitgroup`. `rl.select` takes it: the case gives true.
+-- @type waitgroup
 local WaitGroup = class "waitgroup"
 
---- A waitgroup.
+--- A waitgroup, whose counter is 0 at first.
+-- @treturn waitgroup
+-- @source the Go type sync.WaitGroup
 function M.waitgroup()
   return setmetatable({q = waitq(), n = 0}, WaitGroup)
 end
 
---- Add n (or take away, when negative) to the counter.
--- @tparam integer n
--- @raise if it would become negative
+--- Add n to the counter. At 0 everybody who waits goes on.
+-- @tparam integer n may be negative
+-- @raise when the counter would become negative
 function WaitGroup:add(n)
   whole(n, -math.huge, "n")
   if self.n + n < 0 then
@@ -398,7 +447,8 @@ function WaitGroup:add(n)
   end
 end
 
---- One less.
+--- Take 1 from the counter.
+-- @raise when the counter would become negative
 function WaitGroup:done()
   if self.n == 0 then
     error("negative waitgroup counter", 2)
@@ -406,8 +456,11 @@ function WaitGroup:done()
   self:add(-1)
 end
 
---- Start a task that counts until it has ended, however it ends.
+--- Start a root task that counts until it has ended, however it ends.
+-- @tparam fun(...:any):any fn
+-- @param ... its arguments
 -- @treturn task
+-- @raise outside of `run`
 function WaitGroup:go(fn, ...)
   local h = task.go(fn, ...)
   self:add(1)
@@ -418,9 +471,11 @@ function WaitGroup:go(fn, ...)
   return h
 end
 
---- Wait until the counter is 0. Parks.
+--- Wait until the counter is 0.
+-- @parks until then; not at all if it is
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
+-- @treturn true
+-- @fails "ETIMEDOUT"
 function WaitGroup:wait(t)
   options.seconds(t)
   enter()
@@ -438,9 +493,12 @@ function WaitGroup:__tostring()
   return "ringlet.waitgroup: " .. self.n
 end
 
---- Call fn once, whoever calls first; everybody gets its results, or its error.
--- @tparam function fn
--- @treturn function parks while another's call is under way
+--- A function that calls fn once, whoever calls it first; everybody gets fn's results, or its
+-- error. It parks while another's call is under way. When the first caller is cancelled, the next
+-- one calls fn again.
+-- @tparam fun(...:any):any fn gets the arguments of the first call
+-- @treturn fun(...:any):any
+-- @source the Go function sync.OnceValues
 function M.once(fn)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
@@ -473,11 +531,14 @@ function M.once(fn)
   end
 end
 
--- Condition variable, from `rl.cond`.
+--- A condition variable, from `rl.cond`.
+-- @type cond
 local Cond = class "cond"
 
 --- A condition variable of a mutex.
 -- @tparam mutex m
+-- @treturn cond
+-- @source pthread_cond_wait(3); C. A. R. Hoare, "Monitors", 1974
 function M.cond(m)
   if getmetatable(m) ~= Mutex then
     error("mutex expected", 2)
@@ -485,10 +546,13 @@ function M.cond(m)
   return setmetatable({q = waitq(), m = m}, Cond)
 end
 
---- Unlock, wait for a signal, lock again (shielded). Parks.
+--- Unlock the mutex, wait for a signal, lock it again, also when time is up or the task is
+-- cancelled. There are no wake-ups without a signal; the condition may have changed again though.
+-- @parks until it was signalled and the mutex is free
 -- @tparam[opt] number t seconds
--- @treturn boolean true, or nil, message, "ETIMEDOUT"
--- @raise if the mutex is not locked
+-- @treturn true
+-- @fails "ETIMEDOUT"
+-- @raise when the mutex is not locked
 function Cond:wait(t)
   options.seconds(t)
   core.check()
@@ -501,7 +565,7 @@ function Cond:wait(t)
   return ok
 end
 
---- Wake the longest waiter.
+--- Wake the longest waiter, if there is one.
 function Cond:signal()
   wake(self.q, true)
 end
@@ -511,21 +575,28 @@ function Cond:broadcast()
   core.wake_all(self.q, true)
 end
 
--- A meeting point of n tasks, again and again; from `rl.barrier`.
+--- A meeting point, from `rl.barrier`, which can be used again and again.
+-- @type barrier
 local Barrier = class "barrier"
 
 --- A barrier of n tasks.
--- @tparam integer n
+-- @tparam integer n 1 or more
+-- @treturn barrier
+-- @source pthread_barrier_wait(3)
 function M.barrier(n)
   whole(n, 1, "the number of tasks")
   return setmetatable({n = n, line = {}}, Barrier)
 end
 
+--- Nobody is served before all have come.
+-- @local
 function Barrier.settle() end
 
---- Wait until n tasks have come. Parks.
+--- Wait until n tasks have come. Whoever gives up does not count.
+-- @parks until the last has come
 -- @tparam[opt] number t seconds
--- @treturn integer in which place this task came, 1..n; or nil, message, "ETIMEDOUT"
+-- @treturn integer in which place this task came, from 1 to n
+-- @fails "ETIMEDOUT"
 function Barrier:wait(t)
   options.seconds(t)
   enter()
@@ -542,10 +613,13 @@ function Barrier:wait(t)
   return self.n
 end
 
--- Suppress duplicate calls, from `rl.singleflight`.
+--- Suppresses duplicate calls, from `rl.singleflight`.
+-- @type singleflight
 local Flight = class "singleflight"
 
 --- A singleflight.
+-- @treturn singleflight
+-- @source the Go package golang.org/x/sync/singleflight
 function M.singleflight()
   return setmetatable({calls = {}}, Flight)
 end
@@ -559,11 +633,13 @@ local function fly(self, key, call, fn, ...)
 end
 
 --- Call fn, unless a call under the same key is under way: then share its results. fn runs in a
--- task of its own, so that the first caller's cancellation does not take the others' result. Parks.
--- @param key
--- @tparam function fn
+-- task of its own, so that the first caller's cancellation does not take the others' result.
+-- @parks until fn has ended
+-- @tparam any key anything but nil
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
--- @return fn's results; its error is raised to every caller
+-- @return ... fn's results
+-- @raise fn's error, unchanged, in every caller
 function Flight:call(key, fn, ...)
   if key == nil or type(fn) ~= "function" then
     error("a key and a function expected", 2)
@@ -584,6 +660,7 @@ function Flight:call(key, fn, ...)
 end
 
 --- Let the next call under this key run anew.
+-- @tparam any key
 function Flight:forget(key)
   self.calls[key] = nil
 end

@@ -1,10 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- task: handles of tasks: making, joining, cancelling, naming.
 --
--- A handle is {slot | false, ok, n, results...} with `id`; slot is false once the task ended. The
--- shard holds handles weakly, so a task whose handle nobody kept costs only its record and
--- coroutine. A handle that carries state the task needs (a name, a cancel, a scope) is anchored
--- until the task ends.
+-- A handle is {slot | false, id, n, results...}; slot is false once the task ended, `failed` is
+-- true when it failed, its error then being the only result. The shard holds handles weakly, so a
+-- task whose handle nobody kept costs only its record and coroutine. A handle that carries state
+-- the task needs (a name, a cancel, a scope) is anchored until the task ends.
+
+--- Start tasks.
+-- @module ringlet
+-- @section Tasks
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
@@ -17,22 +21,34 @@ local JOIN = core.reasons.join
 
 local M = {}
 
--- A task, from `rl.go` and its kin.
-local Task = {__name = "ringlet.task"}
-Task.__index = Task
+--- A task, from `rl.go` and its kin. `rl.select` takes it: the case gives what `join` returns.
+-- @type task
+-- @tfield integer id number of the task, never used twice in a shard
+local Task = {__name = "ringlet.task", failed = false}
 M.Task = Task
 
+-- `id` is kept in the array part, which makes a handle one allocation.
+function Task.__index(h, k)
+  if k == "id" then
+    return h[2]
+  end
+  return Task[k]
+end
+
+local SPAWN, DAEMON = core.HANDLED, core.HANDLED + core.DAEMON
+
 -- slot -> handle, while the task needs it
-local anchored = {}
+local anchored = {} -- luacheck: ignore 241
 local on_error
 -- definition lines instead of creation sites, unless asked
 M.debug = false
 
 local function handle_of(slot, id)
   local h = handles[slot]
-  if not h then
-    h = setmetatable({slot, false, 0, id = id}, Task)
+  if not h or h[2] ~= id then
+    h = setmetatable({slot, id, 0, false}, Task)
     handles[slot] = h
+    core.handled(slot)
   end
   return h
 end
@@ -55,7 +71,7 @@ M.check = check
 -- Where the running code is, outside of the library: the innermost lines, cheaply.
 local function creation_site()
   local lines = {}
-  for level = 3, 12 do
+  for level = 4, 12 do
     local info = debug.getinfo(level, "Sl")
     if not info then
       break
@@ -69,51 +85,59 @@ local function creation_site()
   return "created at " .. table.concat(lines, ", from ")
 end
 
+local function note_site(h)
+  h.site = creation_site()
+  anchor(h)
+end
+
 local function launch(flags, fn, ...)
   local slot, id = spawn(threads, flags, fn, ...)
-  local h = setmetatable({slot, false, 0, id = id}, Task)
+  local h = setmetatable({slot, id, 0, false}, Task)
   handles[slot] = h
   if M.debug then
-    h.site = creation_site()
-    anchor(h)
+    note_site(h)
   end
   return h
 end
 
 --- Start a root task of this shard. It runs when the caller parks, after those readied before it.
--- @tparam function fn
+--
+-- `run` waits for it. An error that no joiner is waiting for goes to `on_error`.
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
 -- @treturn task
--- @raise outside run
+-- @raise outside of `run`
+-- @source the Go specification, "Go statements"
 function M.go(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
   end
-  return launch(0, fn, ...)
+  return launch(SPAWN, fn, ...)
 end
 
---- Start a task that run does not wait for: it is cancelled when the others have ended.
--- @tparam function fn
+--- Start a task that `run` does not wait for: it is cancelled when the others have ended.
+-- @tparam fun(...:any):any fn
 -- @param ... its arguments
 -- @treturn task
+-- @raise outside of `run`
 function M.daemon(fn, ...)
   if type(fn) ~= "function" then
     error("function expected, got " .. type(fn), 2)
   end
-  return launch(core.DAEMON, fn, ...)
+  return launch(DAEMON, fn, ...)
 end
 
 -- A child of a scope.
 function M.child(scope, fn, ...)
-  local h = launch(0, fn, ...)
+  local h = launch(SPAWN, fn, ...)
   h.parent = scope
   anchor(h)
   cancel.refresh(h)
   return h
 end
 
---- The running task; nil outside run.
--- @treturn ?task
+--- The running task.
+-- @treturn ?task nil outside of a task
 function M.self()
   local slot, id = current()
   if slot then
@@ -129,10 +153,28 @@ function M.own()
   return h
 end
 
---- Wait until the task has ended. Parks.
+-- What join gives: whether it ended well, and its results or its error.
+local function outcome(h)
+  local n = h[3]
+  if n == 0 then
+    return true
+  elseif n == 1 then
+    return not h.failed, h[4]
+  end
+  return true, unpack(h, 4, 3 + n)
+end
+M.outcome = outcome
+
+--- Wait until the task has ended. It may be called any number of times, by any number of tasks.
+-- @parks until the task has ended; not at all if it has
 -- @tparam[opt] number t seconds
--- @treturn boolean true; or false if it failed; or nil if the time is up
--- @return its results; or the error value; or a message and "ETIMEDOUT"
+-- @treturn[1] true
+-- @return[1] ... its results
+-- @treturn[2] false when it failed
+-- @treturn[2] any the error, unchanged; a cancellation for a cancelled task
+-- @fails "ETIMEDOUT"
+-- @raise when a task joins itself
+-- @source pthread_join(3)
 function Task:join(t)
   check(self)
   if self[1] then
@@ -147,11 +189,13 @@ function Task:join(t)
       return fail(code)
     end
   end
-  return self[2], unpack(self, 4, 3 + self[3])
+  return outcome(self)
 end
 
---- Cancel the task and everything in its scopes. Being cancelled is not a failure. Idempotent.
--- @param[opt] reason anything; `rl.is_cancel` gives it back
+--- Cancel the task and everything in its scopes: it raises wherever it parks. Being cancelled is
+-- not a failure. Only the first cancel counts; a task that has ended is left alone.
+-- @tparam[opt] any reason `rl.is_cancel` gives it back
+-- @source N. J. Smith, "Timeouts and cancellation for humans", 2018
 function Task:cancel(reason)
   check(self)
   if self[1] then
@@ -160,9 +204,9 @@ function Task:cancel(reason)
   end
 end
 
---- Name the task, or ask for its name.
--- @tparam[opt] string s
--- @treturn ?string
+--- Name the task, or ask for its name. Reports show it.
+-- @tparam[opt] string s the new name
+-- @treturn ?string the name
 function Task:name(s)
   check(self)
   if s ~= nil then
@@ -172,22 +216,22 @@ function Task:name(s)
   return self.label_name
 end
 
---- Where the task is: "new", "runnable", "running", "parked", "done" or "failed".
+--- What the task is doing: "new", "runnable", "running", "parked", "done" or "failed".
 -- @treturn string
--- @treturn ?string the reason it is parked for
+-- @treturn ?string what it is parked for: "chan receive", "sleep" and so on
 function Task:status()
   check(self)
   if not self[1] then
-    return self[2] and "done" or "failed"
+    return self.failed and "failed" or "done"
   end
   local _, state, reason = core.info(self[1])
   return state, reason ~= "" and reason or nil
 end
 
---- Set a label, or ask for one.
--- @tparam string k
--- @tparam[opt] string v
--- @treturn ?string
+--- Set a label of the task, or ask for one.
+-- @tparam string k its name
+-- @tparam[opt] any v the new value
+-- @treturn any the value, nil if there is none
 function Task:label(k, v)
   check(self)
   local labels = self.labels
@@ -200,19 +244,19 @@ function Task:label(k, v)
   return labels and labels[k]
 end
 
---- The task's Lua stack, or that of its failure.
--- @treturn string
+--- The task's Lua stack; of a task that failed, the stack at the error.
+-- @treturn string "" for a task that ended well
 function Task:traceback()
   check(self)
   if not self[1] then
     return self.trace or ""
   end
-  local co = threads[self[1]]
-  if type(co) == "thread" then
-    return debug.traceback(co)
+  local body = core.body(threads, self[1])
+  if body then
+    local info = debug.getinfo(body, "S")
+    return ("not started: %s:%d"):format(info.short_src, info.linedefined)
   end
-  local info = debug.getinfo(type(co) == "table" and co[2] or co, "S")
-  return ("not started: %s:%d"):format(info.short_src, info.linedefined)
+  return debug.traceback(threads[self[1]])
 end
 
 function Task:__tostring()
@@ -222,6 +266,7 @@ end
 
 --- A table of the running task's own, made when first asked for.
 -- @treturn table
+-- @raise outside of a task
 function M.locals()
   local h = M.own()
   h.own_locals = h.own_locals or {}
@@ -231,15 +276,17 @@ end
 -- What select asks of a waitable.
 function Task:poll_()
   if not self[1] then
-    return true, self[2], unpack(self, 4, 3 + self[3])
+    return true, outcome(self)
   end
   self.q = self.q or core.waitq()
   core.watch_end(self[1])
   return false
 end
 
---- What happens to the error of a root task nobody joins; nil restores the default (stderr).
--- @tparam ?function fn fn(err, traceback, task), called outside any task: it must not park
+--- Say what happens to the error of a root task that nobody joins, and of a handler of a server. It
+-- is called once for each, when it happens, and must not park.
+-- @tparam ?fun(err:any,traceback:string,task:task) fn nil restores the default, which writes to
+-- stderr
 function M.on_error(fn)
   if fn ~= nil and type(fn) ~= "function" then
     error("function or nil expected", 2)
@@ -263,7 +310,7 @@ M.report = report
 local function finish_handle(h, ok, err, trace)
   h[1] = false
   if not ok then
-    h[2], h[3], h[4] = false, 1, err
+    h.failed, h[3], h[4] = true, 1, err
     h.trace = trace
   end
 end
@@ -295,7 +342,7 @@ local function ended(slot, id, ok, err, co, dropped)
   end
   finish_handle(h, ok, err, trace)
   local quiet = not ok and M.on_failure(err)
-  local joined = h.q and core.wake_all(h.q, h[2], unpack(h, 4, 3 + h[3])) or 0
+  local joined = h.q and core.wake_all(h.q, outcome(h)) or 0
   if h.on_end then
     h.on_end(h, ok, err)
   end
@@ -306,21 +353,24 @@ local function ended(slot, id, ok, err, co, dropped)
   end
 end
 
+-- What keeps the preemption hook from a task.
+local UNSEEN = rawget(_G, "jit") and "compiled code does not see hooks"
+  or "it is inside a C function, or has a debug hook of its own"
+
 local function overran(slot, co)
-  local h = anchored[slot] or handles[slot]
+  local h = handle_of(slot, (core.info(slot)))
   local where = type(co) == "thread" and debug.traceback(co) or ""
-  local text = ("task %s computed for more than two slices without a chance to be preempted "
-    .. "(compiled code does not see hooks)\n%s"):format(h and h.id or "?", where)
+  local text = ("task %d computed for more than two slices without a chance to be preempted "
+    .. "(%s)\n%s"):format(h.id, UNSEEN, where)
   if M.on_overrun then
-    M.on_overrun(text, h or nil)
+    M.on_overrun(text, h)
   end
 end
 M.on_overrun = nil
 
 core.hooks(ended, overran)
 
---- Give up every task that is still alive: none is resumed again; their handles say why.
--- @tparam string why
+-- Give up every task that is still alive: none is resumed again; their handles say why.
 function M.abandon_all(why)
   for _, h in ipairs(M.all()) do
     local slot, trace = h[1], h:traceback()
@@ -330,7 +380,7 @@ function M.abandon_all(why)
   end
 end
 
---- The handles of all live tasks.
+-- The handles of all live tasks.
 function M.all()
   local list = core.slots()
   for i, slot in ipairs(list) do

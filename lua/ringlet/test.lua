@@ -19,8 +19,11 @@ local rl = require "ringlet"
 local M = {}
 
 --- Seconds a test may take unless it says otherwise; of virtual time, which costs nothing, more.
+-- @tfield number TIMEOUT 5
+-- @tfield number SIM_TIMEOUT 100,000
 M.TIMEOUT, M.SIM_TIMEOUT = 5, 1e5
 --- Seconds what a test started is given to end after its function returned.
+-- @tfield number SETTLE 1
 M.SETTLE = 1
 
 local OWN = {timeout = true, leak = true}
@@ -138,10 +141,16 @@ local function fail(err, opts)
   error(err, 0)
 end
 
---- Run `fn` in a task with a timeout and the leak check; raises when it fails.
--- @param fn the test
--- @param opts `timeout` in seconds (0: no limit), `leak = false` for no leak check, and what
--- `rl.run` takes
+--- Run `fn` in a task of a run of its own, with a timeout and the leak check. It blocks, as
+-- `rl.run` does.
+-- @tparam fun() fn the test
+-- @tparam[opt] table opts these, and what `rl.run` takes
+-- @tparam[opt] number opts.timeout seconds, `TIMEOUT` or `SIM_TIMEOUT` by default; 0: no limit
+-- @tparam[opt=true] boolean opts.leak the leak check
+-- @tparam[opt="auto"] string opts.backend "uring", "sim" or "auto"
+-- @tparam[opt=1] number opts.seed of the order of events (sim)
+-- @tparam[opt] string opts.faults which faults are injected (sim): "short_read=0.1,enobufs=0.01"
+-- @raise when the test fails; on the sim backend the message ends in the seed
 function M.run(fn, opts)
   opts = opts or {}
   if opts.backend == "sim" and not opts.seed then
@@ -161,10 +170,14 @@ function M.run(fn, opts)
   end
 end
 
---- Run `fn` under virtual time on the `sim` backend. The message of a failure carries the seed.
--- @param seed number that decides the order of events
--- @param fn the test, called with the seed
--- @param opts as for `run`; `faults` says which faults are injected
+--- Run `fn` under virtual time on the sim backend, as `run` does.
+-- @tparam number seed decides the order of events
+-- @tparam fun(seed:number) fn the test
+-- @tparam[opt] table opts these, and what `rl.run` takes
+-- @tparam[opt] number opts.timeout seconds, `TIMEOUT` or `SIM_TIMEOUT` by default; 0: no limit
+-- @tparam[opt=true] boolean opts.leak the leak check
+-- @tparam[opt] string opts.faults which faults are injected: "short_read=0.1,enobufs=0.01"
+-- @raise when the test fails; the message ends in the seed
 function M.sim(seed, fn, opts)
   local copy = {}
   for k, v in pairs(opts or {}) do copy[k] = v end
@@ -172,7 +185,11 @@ function M.sim(seed, fn, opts)
   M.run(function() fn(seed) end, copy)
 end
 
---- `sim` with the seeds 1 to `n`. `RINGLET_SEED` in the environment runs that one alone.
+--- Call `sim` with the seeds 1 to n. RINGLET_SEED in the environment runs that one alone.
+-- @tparam integer n
+-- @tparam fun(seed:number) fn the test
+-- @tparam[opt] ringlet.test.sim.opts opts as for `sim`
+-- @raise when a test fails; the message ends in the seed
 function M.seeds(n, fn, opts)
   local only = tonumber(os.getenv("RINGLET_SEED") or "")
   for seed = only or 1, only or n do
@@ -181,9 +198,10 @@ function M.seeds(n, fn, opts)
 end
 
 --- busted's `it`, with `fn` run by `run`.
--- @param name what the test shows
--- @param fn the test
--- @param opts as for `run`
+-- @tparam string name what the test shows
+-- @tparam fun() fn the test
+-- @tparam[opt] ringlet.test.run.opts opts as for `run`
+-- @raise outside of a spec that busted runs
 function M.it(name, fn, opts)
   local busted = package.loaded.busted
   if type(busted) ~= "table" or not busted.it then

@@ -1,38 +1,51 @@
 -- SPDX-License-Identifier: MIT
 -- time: sleeping, clocks, and timers that can be selected.
 
+--- Clocks, sleeping, and timers that can be selected.
+-- @module ringlet
+-- @section Time
+
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local options = require "ringlet.options"
 
+local sleep, yield, TIMED_OUT = core.sleep, core.yield, core.ETIMEDOUT
 local REASON = core.reasons["timer wait"]
 
 local M = {}
 
---- Seconds of a monotonic clock (virtual on the sim backend).
--- @treturn number
+--- Seconds of a monotonic clock; in a run on the sim backend, of its virtual time.
+-- @function now
+-- @treturn number seconds since some point in the past
+-- @source clock_gettime(2), CLOCK_MONOTONIC
 M.now = core.now
 
---- Wall clock seconds since the epoch.
--- @treturn number
+--- Seconds of the wall clock; in a run on the sim backend, of its virtual time.
+-- @function time
+-- @treturn number seconds since the epoch, 1970-01-01 UTC
+-- @source clock_gettime(2), CLOCK_REALTIME
 M.time = core.time
 
---- Let t seconds pass, never less; 0 or less: give up the turn. Parks.
+--- Let t seconds pass, never less.
+-- @parks for t seconds; with 0 or less like `yield`
 -- @tparam number t seconds
+-- @source clock_nanosleep(2)
 function M.sleep(t)
   if type(t) ~= "number" or t ~= t then
     error("seconds expected: a number", 2)
   end
-  local ok, code = core.sleep(t)
-  if ok == nil and code ~= core.ETIMEDOUT then
+  local _, code = sleep(t)
+  if code and code ~= TIMED_OUT then
     fail(code)
   end
 end
 
---- Give up the turn: everything that is ready runs first. Parks.
+--- Give up the turn: everything that is ready runs first.
+-- @parks until its next turn
+-- @source sched_yield(2); the Go function runtime.Gosched
 function M.yield()
-  local ok, code = core.yield()
-  if ok == nil then
+  local _, code = yield()
+  if code then
     fail(code)
   end
 end
@@ -57,7 +70,8 @@ local function wait(self, t)
   return v
 end
 
--- A timer that fires once, from `rl.after`.
+--- A timer that fires once, from `rl.after`. `rl.select` takes it: the case gives when it fired.
+-- @type timer
 local Timer = {__name = "ringlet.timer"}
 Timer.__index = Timer
 
@@ -68,9 +82,11 @@ local function arm(self, t)
   end
 end
 
---- A timer that fires once after t seconds and stays fired. Selectable.
--- @tparam number t seconds
+--- A timer that fires once, after t seconds, and stays fired.
+-- @tparam number t seconds; `math.huge`: never
 -- @treturn timer
+-- @raise outside of `run`
+-- @source the Go function time.After
 function M.after(t)
   if type(t) ~= "number" or t ~= t then
     error("seconds expected: a number", 2)
@@ -84,16 +100,24 @@ function M.after(t)
   return self
 end
 
---- Wait until it fires. Parks.
+--- Wait until it fires.
+-- @parks until then; not at all if it has fired
 -- @tparam[opt] number t seconds
--- @treturn number when it fired, or nil, message, "ETIMEDOUT"
+-- @treturn number when it fired, in seconds of `rl.now`
+-- @fails "ETIMEDOUT"
 function Timer:wait(t)
   return wait(self, t)
 end
 
+--- The same as `wait`.
+-- @function Timer:recv
+-- @parks until it fires
+-- @tparam[opt] number t seconds
+-- @treturn number when it fired, in seconds of `rl.now`
+-- @fails "ETIMEDOUT"
 Timer.recv = Timer.wait
 
---- Stop it: it does not fire any more.
+--- Stop it: it does not fire any more, and one that has fired is no longer ready.
 -- @treturn boolean whether it was pending
 function Timer:stop()
   self.fired = nil
@@ -101,7 +125,7 @@ function Timer:stop()
 end
 
 --- Start it anew.
--- @tparam number t seconds
+-- @tparam number t seconds from now
 -- @treturn boolean whether it was pending
 function Timer:reset(t)
   if type(t) ~= "number" or t ~= t then
@@ -120,7 +144,9 @@ function Timer:__tostring()
   return "ringlet.timer: " .. (self.fired and "fired" or "pending or stopped")
 end
 
--- A timer that fires again and again, from `rl.ticker`.
+--- A timer that fires again and again, from `rl.ticker`. `rl.select` takes it: the case gives when
+-- it ticked.
+-- @type ticker
 local Ticker = {__name = "ringlet.ticker"}
 Ticker.__index = Ticker
 
@@ -152,9 +178,11 @@ local function start(self, t)
   core.alarm_set(self.alarm, t)
 end
 
---- A ticker: a tick each t seconds; a slow consumer finds one tick, not a heap. Selectable.
--- @tparam number t seconds
+--- A ticker: a tick each t seconds. A slow consumer finds one tick, not a heap; the beat is kept.
+-- @tparam number t seconds, more than 0
 -- @treturn ticker
+-- @raise outside of `run`
+-- @source the Go function time.NewTicker
 function M.ticker(t)
   check_period(t)
   local self = setmetatable({q = core.waitq()}, Ticker)
@@ -165,23 +193,31 @@ function M.ticker(t)
   return self
 end
 
---- Wait for the next tick. Parks.
+--- Wait for the next tick.
+-- @parks until then; not at all if a tick is there
 -- @tparam[opt] number t seconds
--- @treturn number when it ticked, or nil, message, "ETIMEDOUT"
+-- @treturn number when it ticked, in seconds of `rl.now`
+-- @fails "ETIMEDOUT"
 function Ticker:wait(t)
   return wait(self, t)
 end
 
+--- The same as `wait`.
+-- @function Ticker:recv
+-- @parks until the next tick
+-- @tparam[opt] number t seconds
+-- @treturn number when it ticked, in seconds of `rl.now`
+-- @fails "ETIMEDOUT"
 Ticker.recv = Ticker.wait
 
---- Stop ticking.
+--- Stop ticking. A tick that nobody took is dropped.
 function Ticker:stop()
   stop(self)
   self.tick = nil
 end
 
 --- Tick with another period from now on.
--- @tparam number t seconds
+-- @tparam number t seconds, more than 0
 function Ticker:reset(t)
   check_period(t)
   stop(self)

@@ -91,6 +91,27 @@ TEST(take_moves_everything_in_order)
 	CHECK(holds(&to, (const int[]) { 0, 1, 2 }, 3));
 }
 
+TEST(take_front_keeps_both_orders)
+{
+	struct rl_list to, from, n[4];
+	rl_list_init(&to);
+	rl_list_init(&from);
+	for (int i = 0; i < 4; i++) {
+		rl_list_init(&n[i]);
+		rl_list_push(i < 2 ? &from : &to, &n[i]);
+	}
+	rl_list_take_front(&to, &from);
+	CHECK(rl_list_empty(&from));
+	rl_list_take_front(&to, &from);
+	for (int i = 0; i < 4; i++)
+		CHECK(rl_list_pop(&to) == &n[i]);
+	CHECK(rl_list_pop(&to) == NULL);
+	rl_list_push_front(&to, &n[0]);
+	rl_list_push_front(&to, &n[1]);
+	CHECK(rl_list_pop(&to) == &n[1]);
+	CHECK(rl_list_pop(&to) == &n[0]);
+}
+
 TEST(take_of_one_and_of_none)
 {
 	struct rl_list from, to;
@@ -138,6 +159,7 @@ int main(void)
 	RUN(first_in_first_out);
 	RUN(removing_twice_is_removing_once);
 	RUN(take_moves_everything_in_order);
+	RUN(take_front_keeps_both_orders);
 	RUN(take_of_one_and_of_none);
 	RUN(random_walk_against_an_array);
 	return FINISH();

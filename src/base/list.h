@@ -37,6 +37,12 @@ static inline void rl_list_push(struct rl_list *head, struct rl_list *n)
 	head->prev = n;
 }
 
+/* Link `n` as the first of `head`; `n` must be on no list. */
+static inline void rl_list_push_front(struct rl_list *head, struct rl_list *n)
+{
+	rl_list_push(head->next, n);
+}
+
 static inline void rl_list_remove(struct rl_list *n)
 {
 	n->prev->next = n->next;
@@ -67,6 +73,18 @@ static inline void rl_list_take(struct rl_list *to, struct rl_list *from)
 	*to = *from;
 	to->next->prev = to;
 	to->prev->next = to;
+	rl_list_init(from);
+}
+
+/* Move everything on `from` in front of what is on `to`, in order. */
+static inline void rl_list_take_front(struct rl_list *to, struct rl_list *from)
+{
+	if (rl_list_empty(from))
+		return;
+	from->prev->next = to->next;
+	to->next->prev = from->prev;
+	to->next = from->next;
+	to->next->prev = to;
 	rl_list_init(from);
 }
 

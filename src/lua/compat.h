@@ -25,6 +25,7 @@ static inline void rl_push_companion(lua_State *L, int i)
 	lua_getiuservalue(L, i, 1);
 }
 
+/* *nresults is for a coroutine that has ended. */
 static inline int rl_resume(lua_State *co, lua_State *from, int nargs, int *nresults)
 {
 	return lua_resume(co, from, nargs, nresults);
@@ -58,7 +59,8 @@ static inline int rl_resume(lua_State *co, lua_State *from, int nargs, int *nres
 {
 	(void)from;
 	int status = lua_resume(co, nargs);
-	*nresults = lua_gettop(co);
+	if (status == LUA_OK)
+		*nresults = lua_gettop(co);
 	return status;
 }
 

@@ -2,10 +2,11 @@
 /*
  * lrun: the run loop: how a task record becomes a running coroutine, and what is done with its end.
  *
- * While it loops, the frame of lrun_loop holds the shard's tables at fixed stack positions. A task
- * that has not run yet is a function (or a packed table of function and arguments) in `threads`; it
- * gets a pooled coroutine when it is run first, and gives it back when it ended well. A coroutine
- * that failed is never reused.
+ * While it loops, the frame of lrun_loop holds the shard's tables at fixed stack positions. The
+ * record of a task that ended well keeps its coroutine, in `threads` as before, for the next task,
+ * whose function and arguments are then put on it at once. Without such a warm record a task that
+ * has not run yet is a function (or a packed table of function and arguments) in `threads`, and
+ * gets its coroutine when it is run first. A coroutine that failed is never reused.
  *
  * Our yields are known by the task's state: whoever parks or yields a task changes it before it
  * yields. A task that yields while its state still says "running" was preempted (flagged by the
@@ -19,9 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS = 1, HANDLES = 2, POOL = 3 };
+enum { THREADS = 1, HANDLES = 2 };
 
-#define POOL_MAX 4096
+#define WARM_MAX 4096       /* coroutines kept for the next tasks */
+#define WARM_KEEP 1024      /* of them, for tasks yet to be spawned and not for those that wait */
 #define CREDIT 10000        /* non-blocking operations between two looks at the clock */
 #define IDLE_GC_KIB 8       /* one collector step in idle time */
 #define IDLE_GC_GROWTH 1.25 /* a cycle is begun when the heap grew this much since the last */
@@ -36,21 +38,34 @@ static void credit_write(lua_State *L, struct rl_lua *h, int n)
 	h->credit_on = n > 0;
 }
 
-/* Put what is to be run on a coroutine: returns how many arguments follow the function. */
+/* A coroutine, which is left on top: that of a warm record, if there are many, or a new one.
+ */
+static lua_State *take_coroutine(struct rl_lua *h)
+{
+	lua_State *L = h->main;
+	uint32_t slot;
+	lua_State *co = NULL;
+	if (h->shard.warm_len >= WARM_KEEP)
+		co = rl_task_take_warm(&h->shard, &slot);
+	if (!co)
+		return lua_newthread(L);
+	lua_rawgeti(L, THREADS, (int)slot + 1);
+	lua_pushboolean(L, 0);
+	lua_rawseti(L, THREADS, (int)slot + 1);
+	return co;
+}
+
+/* The coroutine of a task that runs first: returns how many arguments follow the function on it. A
+ * warm record brought one along, with the function on it already. */
 static int task_start(struct rl_lua *h, struct rl_task *t)
 {
-	lua_State *L = h->main, *co;
-	int n = 0;
-	lua_rawgeti(L, THREADS, (int)t->slot + 1);
-	if (h->pool_len > 0) {
-		lua_rawgeti(L, POOL, h->pool_len);
-		lua_pushnil(L);
-		lua_rawseti(L, POOL, h->pool_len--);
-		co = lua_tothread(L, -1);
-	} else {
-		co = lua_newthread(L);
-	}
-	lua_rawseti(L, THREADS, (int)t->slot + 1);
+	lua_State *L = h->main, *co = t->co;
+	int slot = (int)t->slot + 1, n = 0;
+	if (co)
+		return lua_gettop(co) - 1;
+	lua_rawgeti(L, THREADS, slot);
+	co = take_coroutine(h);
+	lua_rawseti(L, THREADS, slot);
 	if (lua_istable(L, -1)) {
 		lua_rawgeti(L, -1, 1);
 		n = (int)lua_tointeger(L, -1);
@@ -78,8 +93,9 @@ static int task_results(struct rl_task *t)
 	}
 	if (t->results > 0)
 		return t->results;
+	if (t->reason == RL_REASON_YIELD && t->result == 0)
+		return 0;
 	int n = 0;
-	lua_checkstack(co, 3);
 	if (t->fired > 0) {
 		lua_pushinteger(co, t->fired);
 		n++;
@@ -127,15 +143,15 @@ static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 static void keep_results(struct rl_lua *h, struct rl_task *t, int n)
 {
 	lua_State *L = h->main, *co = t->co;
+	if (!(t->flags & RL_TASK_HANDLED))
+		return;
 	lua_rawgeti(L, HANDLES, (int)t->slot + 1);
 	if (lua_istable(L, -1)) {
 		lua_pushboolean(L, 0);
 		lua_rawseti(L, -2, 1);
-		lua_pushboolean(L, 1);
-		lua_rawseti(L, -2, 2);
-		lua_pushinteger(L, n);
-		lua_rawseti(L, -2, 3);
 		if (n > 0) {
+			lua_pushinteger(L, n);
+			lua_rawseti(L, -2, 3);
 			luaL_checkstack(L, n, "too many results");
 			lua_xmove(co, L, n);
 			for (int i = n; i > 0; i--)
@@ -145,36 +161,30 @@ static void keep_results(struct rl_lua *h, struct rl_task *t, int n)
 	lua_pop(L, 1);
 }
 
-/* Forget the slot; a coroutine that ended well goes back to the pool. */
-static void task_forget(struct rl_lua *h, struct rl_task *t, bool reuse)
-{
-	lua_State *L = h->main;
-	int slot = (int)t->slot + 1;
-	if (reuse && h->pool_len < POOL_MAX) {
-		lua_settop((lua_State *)t->co, 0);
-		lua_rawgeti(L, THREADS, slot);
-		lua_rawseti(L, POOL, ++h->pool_len);
-	}
-	lua_pushboolean(L, 0);
-	lua_rawseti(L, THREADS, slot);
-	lua_pushboolean(L, 0);
-	lua_rawseti(L, HANDLES, slot);
-}
-
+/* The task has ended well: its coroutine stays with the record for the next task, or goes. */
 static enum rl_ran task_ended(struct rl_lua *h, struct rl_task *t, int n)
 {
 	keep_results(h, t, n);
 	if (t->flags & RL_TASK_WATCHED)
 		tell_ended(h, t, true);
-	task_forget(h, t, true);
+	if (h->shard.warm_len < WARM_MAX) {
+		if (n > 0)
+			lua_settop((lua_State *)t->co, 0);
+	} else {
+		lua_pushboolean(h->main, 0);
+		lua_rawseti(h->main, THREADS, (int)t->slot + 1);
+		t->co = NULL;
+	}
 	return RL_RAN_ENDED;
 }
 
-/* The error value is on top of the coroutine's stack. */
+/* The error value is on top of the coroutine's stack, which is never reused. */
 static enum rl_ran task_failed(struct rl_lua *h, struct rl_task *t)
 {
 	tell_ended(h, t, false);
-	task_forget(h, t, false);
+	lua_pushboolean(h->main, 0);
+	lua_rawseti(h->main, THREADS, (int)t->slot + 1);
+	t->co = NULL;
 	return RL_RAN_ENDED;
 }
 
@@ -192,21 +202,6 @@ static void tell_overran(struct rl_lua *h, struct rl_task *t)
 	lua_rawgeti(L, THREADS, (int)t->slot + 1);
 	if (lua_pcall(L, 2, 0, 0) != 0)
 		lua_pop(L, 1);
-}
-
-static int resume_watched(struct rl_lua *h, struct rl_task *t, int nargs, int *nres)
-{
-	struct rl_shard *s = &h->shard;
-	if (!h->watch)
-		return rl_resume(t->co, h->main, nargs, nres);
-	if (rl_watch_asleep(h->watch))
-		rl_watch_wake(h->watch);
-	atomic_store_explicit(&s->in_task, 1, memory_order_relaxed);
-	int status = rl_resume(t->co, h->main, nargs, nres);
-	atomic_store_explicit(&s->in_task, 0, memory_order_relaxed);
-	if (atomic_load_explicit(&s->overran, memory_order_relaxed))
-		tell_overran(h, t);
-	return status;
 }
 
 /* A coroutine yielded: to us, by preemption, or by mistake. */
@@ -237,8 +232,14 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 	t->state = RL_TASK_RUNNING;
 	h->running = t->co;
 	h->pins = 0;
-	int status = resume_watched(h, t, nargs, &nres);
+	if (atomic_load_explicit(&h->shard.unwatched, memory_order_relaxed) && h->watch)
+		rl_watch_wake(h->watch);
+	rl_shard_running(&h->shard, true);
+	int status = rl_resume(t->co, h->main, nargs, &nres);
+	rl_shard_running(&h->shard, false);
 	h->running = NULL;
+	if (atomic_load_explicit(&h->shard.overran, memory_order_relaxed))
+		tell_overran(h, t);
 	if (status == LUA_YIELD)
 		return task_yielded(h, t);
 	return status == LUA_OK ? task_ended(h, t, nres) : task_failed(h, t);
@@ -323,7 +324,6 @@ int rl_lua_run_init(lua_State *L, struct rl_lua *h)
 	struct rl_vm vm = {vm_run, vm_idle, vm_preempt, h};
 	h->threads_ref = new_table_ref(L, NULL);
 	h->handles_ref = new_table_ref(L, "v");
-	h->pool_ref = new_table_ref(L, NULL);
 	h->credit_ref = new_table_ref(L, NULL);
 	credit_write(L, h, 0);
 	h->ended_ref = h->overran_ref = LUA_NOREF;
@@ -429,7 +429,6 @@ static int lrun_loop(lua_State *L)
 	luaL_checkstack(L, 16, NULL);
 	rl_lua_push_threads(L, h);
 	rl_lua_push_handles(L, h);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, h->pool_ref);
 	h->main = L;
 	h->looping = true;
 	h->brk = 0;
@@ -452,18 +451,16 @@ static int lrun_abandon(lua_State *L)
 	if (h->looping)
 		return luaL_error(L, "a task is abandoned only between loops");
 	rl_wait_abandon(&h->shard, t);
-	for (int i = 0; i < 2; i++) {
-		lua_rawgeti(L, LUA_REGISTRYINDEX, i ? h->threads_ref : h->handles_ref);
-		lua_pushboolean(L, 0);
-		lua_rawseti(L, -2, (int)slot);
-		lua_pop(L, 1);
-	}
+	rl_lua_push_threads(L, h);
+	lua_pushboolean(L, 0);
+	lua_rawseti(L, -2, (int)slot);
+	t->co = NULL;
 	rl_task_free(&h->shard, t);
 	return 0;
 }
 
-/* refill() -> credit: ends the fast path's credit; yields when the slice is used up.
- * Returns nil, code when the task is cancelled. Parks (gives up its turn). */
+/* refill(): new credit for the fast paths; gives up the turn when the slice is used up.
+ * Returns nil, code when the task is cancelled. Parks. */
 static int lrun_refill(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
@@ -481,11 +478,11 @@ static int lrun_refill(lua_State *L)
 		t->results = 0;
 		t->fired = 0;
 		t->reason = RL_REASON_YIELD;
-		rl_ready(&h->shard, t);
-		return lua_yield(L, lua_gettop(L));
+		rl_ready_last(&h->shard, t);
+		rl_shard_hurry(&h->shard);
+		return lua_yield(L, 0);
 	}
-	lua_pushboolean(L, 1);
-	return 1;
+	return 0;
 }
 
 /* credit() -> the credit table */

@@ -10,7 +10,7 @@ int rl_lua_run_init(lua_State *L, struct rl_lua *h);
 /* The state goes away: give up what a run that never ended holds. */
 void rl_lua_run_gone(struct rl_lua *h);
 
-/* The tables of the shard, in the registry: coroutines and handles by slot, the pool. */
+/* The tables of the shard, in the registry: coroutines and handles by slot. */
 void rl_lua_push_threads(lua_State *L, struct rl_lua *h);
 void rl_lua_push_handles(lua_State *L, struct rl_lua *h);
 

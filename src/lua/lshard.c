@@ -84,7 +84,7 @@ int rl_lua_cancelled(lua_State *L, struct rl_lua *h)
 	t->results = 0;
 	t->fired = 0;
 	t->reason = RL_REASON_YIELD;
-	rl_ready(&h->shard, t);
+	rl_ready_last(&h->shard, t);
 	return lua_yield(L, lua_gettop(L));
 }
 
@@ -187,7 +187,7 @@ static int lshard_stats(lua_State *L)
 	lua_createtable(L, 0, 18);
 	set_count(L, "tasks", s->live);
 	set_count(L, "daemons", s->daemons);
-	set_count(L, "runnable", s->runq_len);
+	set_count(L, "runnable", rl_shard_runnable(s));
 	set_count(L, "created", (double)s->counts.created);
 	set_count(L, "finished", (double)s->counts.finished);
 	set_count(L, "parks", (double)s->counts.parks);

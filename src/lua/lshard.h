@@ -32,11 +32,9 @@ struct rl_lua {
 	lua_State *running;      /* the coroutine that may park: the task's, or a nested one of it */
 	int threads_ref;         /* registry: coroutine (or what to start) by slot */
 	int handles_ref;         /* registry: task handle by slot, weak */
-	int pool_ref;            /* registry: finished coroutines */
 	int credit_ref;          /* registry: {credit}, see lua/ringlet/turn.lua */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
 	int overran_ref;         /* registry: function(slot) */
-	int pool_len;
 	bool credit_on;
 	bool looping;
 	int pins;                /* > 0: below the running code is C that cannot be yielded across */

@@ -15,6 +15,34 @@ static struct rl_task *ltask_at(lua_State *L, struct rl_lua *h)
 	return t;
 }
 
+/* Put the function and the n arguments on top into one table, {n, fn, ...}. */
+static void pack(lua_State *L, int n)
+{
+	lua_createtable(L, n + 2, 0);
+	lua_insert(L, -n - 2);
+	for (int i = n; i >= 0; i--)
+		lua_rawseti(L, -2 - i, i + 2);
+	lua_pushinteger(L, n);
+	lua_rawseti(L, -2, 1);
+}
+
+/* body(threads, slot) -> the function of a task that never ran */
+static int ltask_body(lua_State *L)
+{
+	struct rl_task *t = rl_task_at(&rl_lua_of(L)->shard, (uint32_t)lua_tointeger(L, 2) - 1);
+	if (!t || t->state != RL_TASK_NEW)
+		return 0;
+	if (t->co) {
+		lua_pushvalue(t->co, 1);
+		lua_xmove(t->co, L, 1);
+		return 1;
+	}
+	lua_rawgeti(L, 1, (int)t->slot + 1);
+	if (lua_istable(L, -1))
+		lua_rawgeti(L, -1, 2);
+	return 1;
+}
+
 /* spawn(threads, flags, fn, ...) -> slot, id: a task at the end of the run queue */
 static int ltask_spawn(lua_State *L)
 {
@@ -25,15 +53,18 @@ static int ltask_spawn(lua_State *L)
 	struct rl_task *t = rl_task_new(&h->shard, (unsigned)lua_tointeger(L, 2));
 	if (!t)
 		return luaL_error(L, "too many tasks");
-	if (n > 0) {
-		lua_createtable(L, n + 2, 0);
-		lua_insert(L, 3);
-		for (int i = n; i >= 0; i--)
-			lua_rawseti(L, 3, i + 2);
-		lua_pushinteger(L, n);
-		lua_rawseti(L, 3, 1);
+	if (t->co) {
+		if (n > 8 && !lua_checkstack(t->co, n + 1)) {
+			rl_wait_abandon(&h->shard, t);
+			rl_task_free(&h->shard, t);
+			return luaL_error(L, "too many arguments");
+		}
+		lua_xmove(L, t->co, n + 1);
+	} else {
+		if (n > 0)
+			pack(L, n);
+		lua_rawseti(L, 1, (int)t->slot + 1);
 	}
-	lua_rawseti(L, 1, (int)t->slot + 1);
 	lua_pushinteger(L, (lua_Integer)t->slot + 1);
 	lua_pushinteger(L, (lua_Integer)t->id);
 	return 2;
@@ -57,6 +88,15 @@ static int ltask_current(lua_State *L)
 	lua_pushinteger(L, (lua_Integer)t->slot + 1);
 	lua_pushinteger(L, (lua_Integer)t->id);
 	return 2;
+}
+
+/* handled(slot): the task's results are to be put into its handle */
+static int ltask_handled(lua_State *L)
+{
+	struct rl_task *t = ltask_at(L, rl_lua_of(L));
+	if (t)
+		t->flags |= RL_TASK_HANDLED;
+	return 0;
 }
 
 /* watch_end(slot): `ended` is to be called for this task */
@@ -131,7 +171,7 @@ static int ltask_slots(lua_State *L)
 	return 1;
 }
 
-/* yield() -> true | nil, code: to the end of the run queue. Parks. */
+/* yield() -> nothing | nil, code: to the end of the run queue. Parks. */
 static int ltask_yield(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
@@ -142,7 +182,7 @@ static int ltask_yield(lua_State *L)
 	t->results = 0;
 	t->fired = 0;
 	t->reason = RL_REASON_YIELD;
-	rl_ready(&h->shard, t);
+	rl_ready_last(&h->shard, t);
 	return lua_yield(L, 0);
 }
 
@@ -195,6 +235,8 @@ static const luaL_Reg functions[] = {
 	{"spawn", ltask_spawn},
 	{"tables", ltask_tables},
 	{"current", ltask_current},
+	{"body", ltask_body},
+	{"handled", ltask_handled},
 	{"watch_end", ltask_watch_end},
 	{"cancel", ltask_cancel},
 	{"info", ltask_info},
@@ -211,6 +253,8 @@ void rl_lua_open_task(lua_State *L, struct rl_lua *h)
 	rl_lua_register(L, h, functions);
 	lua_pushinteger(L, RL_TASK_DAEMON);
 	lua_setfield(L, -2, "DAEMON");
+	lua_pushinteger(L, RL_TASK_HANDLED);
+	lua_setfield(L, -2, "HANDLED");
 	lua_pushinteger(L, RL_TASK_OVERRAN);
 	lua_setfield(L, -2, "OVERRAN");
 	lua_createtable(L, 0, RL_REASONS);

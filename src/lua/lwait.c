@@ -14,14 +14,21 @@ static const char waitq_tag;
 struct lwaitq {
 	const void *tag;
 	struct rl_waitq side[2];
+	bool shut;
 };
 
 enum { WAIT, OFFER };
 
+/* This many values fit on a stack that a C function has just been called on (LUA_MINSTACK), its own
+ * few arguments included. */
+#define HAND_SURE 4
+
+/* Only our own Lua code calls these functions: with a wait queue, or with what a user passed off as
+ * a channel, which is no userdata. */
 static struct lwaitq *check_waitq(lua_State *L, int arg)
 {
 	struct lwaitq *q = lua_touserdata(L, arg);
-	if (lua_type(L, arg) != LUA_TUSERDATA || rl_rawlen(L, arg) != sizeof *q || q->tag != &waitq_tag)
+	if (!q || q->tag != &waitq_tag)
 		luaL_argerror(L, arg, "wait queue expected");
 	return q;
 }
@@ -33,6 +40,7 @@ static int lwait_new(lua_State *L)
 	q->tag = &waitq_tag;
 	rl_waitq_init(&q->side[WAIT]);
 	rl_waitq_init(&q->side[OFFER]);
+	q->shut = false;
 	return 1;
 }
 
@@ -60,14 +68,30 @@ static void hand(lua_State *L, struct rl_lua *h, struct rl_clause *c, int from)
 {
 	lua_State *co = c->task->co;
 	int n = lua_gettop(L) - from + 1;
-	lua_checkstack(co, n + 2);
-	luaL_checkstack(L, n + 1, NULL);
+	if (n > HAND_SURE) {
+		lua_checkstack(co, n + 2);
+		luaL_checkstack(L, n + 1, NULL);
+	}
 	if (c->index > 0 && n > 0)
 		lua_pushinteger(co, c->index);
 	for (int i = 0; i < n; i++)
 		lua_pushvalue(L, from + i);
 	lua_xmove(L, co, n);
 	rl_wait_fire(&h->shard, c, n > 0 ? (unsigned)n + (c->index > 0) : 0, 0);
+}
+
+/* Give the value that `c` offers to L, and its task what a sender is told. */
+static void accept_offer(lua_State *L, struct rl_lua *h, struct rl_clause *c)
+{
+	lua_State *co = c->task->co;
+	unsigned index = c->index;
+	lua_pushvalue(co, c->offer);
+	lua_xmove(co, L, 1);
+	if (index > 0) {
+		lua_pushinteger(co, (lua_Integer)index);
+		lua_pushboolean(co, 1);
+	}
+	rl_wait_fire(&h->shard, c, index > 0 ? 2 : 0, 0);
 }
 
 /* Hand the values from index 2 on to everybody who waits; returns how many. */
@@ -83,15 +107,18 @@ static int hand_all(lua_State *L, struct rl_lua *h, struct rl_waitq *q)
 	return n;
 }
 
-/* wake(q, ...) -> whether somebody waited: the longest waiter gets the values */
+/* wake(q, ...) -> boolean, boolean: whether somebody waited (the longest waiter gets the values),
+ * whether others still do */
 static int lwait_wake(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
-	struct rl_clause *c = rl_waitq_first(&check_waitq(L, 1)->side[WAIT]);
+	struct rl_waitq *q = &check_waitq(L, 1)->side[WAIT];
+	struct rl_clause *c = rl_waitq_first(q);
 	if (c)
 		hand(L, h, c, 2);
 	lua_pushboolean(L, c != NULL);
-	return 1;
+	lua_pushboolean(L, !rl_list_empty(&q->waiters));
+	return 2;
 }
 
 /* wake_all(q, ...) -> how many */
@@ -103,26 +130,84 @@ static int lwait_wake_all(lua_State *L)
 	return 1;
 }
 
-/* take(q, ...) -> true, the value of the longest offerer, who gets `...` | false */
+/* take(q) -> boolean, value, boolean: whether somebody offered (the longest offerer, who gets
+ * true), what, whether others still do */
 static int lwait_take(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
-	struct rl_clause *c = rl_waitq_first(&check_waitq(L, 1)->side[OFFER]);
-	if (!c) {
-		lua_pushboolean(L, 0);
+	struct rl_waitq *q = &check_waitq(L, 1)->side[OFFER];
+	struct rl_clause *c = rl_waitq_first(q);
+	lua_pushboolean(L, c != NULL);
+	if (!c)
+		return 1;
+	accept_offer(L, h, c);
+	lua_pushboolean(L, !rl_list_empty(&q->waiters));
+	return 3;
+}
+
+/* What send and receive of a rendezvous begin with: true when the call is over, with *results. */
+static bool begin_meeting(lua_State *L, struct rl_lua *h, int *results)
+{
+	const struct rl_task *t = h->shard.current;
+	if (t && !(t->flags & RL_TASK_CANCEL))
+		return false;
+	rl_lua_check_park(L, h);
+	*results = rl_lua_cancelled(L, h);
+	return true;
+}
+
+static int end_meeting(lua_State *L)
+{
+	lua_pushnil(L);
+	lua_pushliteral(L, "closed");
+	return 2;
+}
+
+/* send(q, v, seconds|nil) -> true | nil, "closed" | nil, code: all of an unbuffered channel's send.
+ * Parks unless somebody waits. */
+static int lwait_send(lua_State *L)
+{
+	int results;
+	struct rl_lua *h = rl_lua_of(L);
+	struct lwaitq *q = check_waitq(L, 1);
+	struct rl_clause *c = rl_waitq_first(&q->side[WAIT]);
+	if (begin_meeting(L, h, &results))
+		return results;
+	if (q->shut)
+		return end_meeting(L);
+	if (c) {
+		lua_settop(L, 2);
+		hand(L, h, c, 2);
+		lua_pushboolean(L, 1);
 		return 1;
 	}
-	lua_State *co = c->task->co;
-	int top = lua_gettop(L);
-	lua_checkstack(co, 1);
-	lua_pushvalue(co, c->offer);
-	lua_xmove(co, L, 1);
-	lua_insert(L, 2);
-	hand(L, h, c, 3);
-	lua_settop(L, top + 1);
-	lua_pushboolean(L, 1);
-	lua_pushvalue(L, 2);
-	return 2;
+	return rl_lua_park_offer(L, h, &q->side[OFFER], RL_REASON_SEND, rl_lua_deadline(L, h, 3), 2);
+}
+
+/* receive(q, seconds|nil) -> the value | nil, "closed" | nil, code: all of an unbuffered channel's
+ * recv. Parks unless somebody offers. */
+static int lwait_receive(lua_State *L)
+{
+	int results;
+	struct rl_lua *h = rl_lua_of(L);
+	struct lwaitq *q = check_waitq(L, 1);
+	struct rl_clause *c = rl_waitq_first(&q->side[OFFER]);
+	if (begin_meeting(L, h, &results))
+		return results;
+	if (c) {
+		accept_offer(L, h, c);
+		return 1;
+	}
+	if (q->shut)
+		return end_meeting(L);
+	return rl_lua_park(L, h, &q->side[WAIT], RL_REASON_RECV, rl_lua_deadline(L, h, 2));
+}
+
+/* shut(q): nobody meets here any more */
+static int lwait_shut(lua_State *L)
+{
+	check_waitq(L, 1)->shut = true;
+	return 0;
 }
 
 /* fail_offers(q, ...) -> how many: every offerer gets the values, its own value is dropped */
@@ -134,25 +219,12 @@ static int lwait_fail_offers(lua_State *L)
 	return 1;
 }
 
-/* waiting(q) -> boolean, boolean: does anybody wait, offer */
-static int lwait_waiting(lua_State *L)
+/* waits(q, side) -> boolean: does anybody wait (1), offer (2) */
+static int lwait_waits(lua_State *L)
 {
 	struct lwaitq *q = check_waitq(L, 1);
-	lua_pushboolean(L, !rl_list_empty(&q->side[WAIT].waiters));
-	lua_pushboolean(L, !rl_list_empty(&q->side[OFFER].waiters));
-	return 2;
-}
-
-/* owned(q) -> boolean, boolean: is the longest waiter / offerer the running task */
-static int lwait_own(lua_State *L)
-{
-	struct rl_task *t = rl_lua_of(L)->shard.current;
-	struct lwaitq *q = check_waitq(L, 1);
-	for (int i = 0; i < 2; i++) {
-		struct rl_clause *c = rl_waitq_first(&q->side[i]);
-		lua_pushboolean(L, c && c->task == t);
-	}
-	return 2;
+	lua_pushboolean(L, !rl_list_empty(&q->side[lua_tointeger(L, 2) == 2].waiters));
+	return 1;
 }
 
 /* Push queue i (and its offered value) of the case list at 1; returns the queue's side. */
@@ -166,10 +238,12 @@ static struct rl_waitq *select_case(lua_State *L, int i, unsigned *index, unsign
 	lua_rawgeti(L, 1, 3 * i + 3);
 	bool offers = !lua_isnil(L, -1);
 	*offer = offers ? (unsigned)lua_gettop(L) : 0;
-	if (!offers)
+	if (offers) {
+		lua_pushnil(L); /* the list is reused: it must not keep the value */
+		lua_rawseti(L, 1, 3 * i + 3);
+	} else {
 		lua_pop(L, 1);
-	lua_pushnil(L); /* the list is reused: it must not keep the value */
-	lua_rawseti(L, 1, 3 * i + 3);
+	}
 	return &q->side[offers ? OFFER : WAIT];
 }
 
@@ -208,8 +282,10 @@ static const luaL_Reg functions[] = {
 	{"wake_all", lwait_wake_all},
 	{"take", lwait_take},
 	{"fail_offers", lwait_fail_offers},
-	{"waiting", lwait_waiting},
-	{"own", lwait_own},
+	{"send", lwait_send},
+	{"receive", lwait_receive},
+	{"shut", lwait_shut},
+	{"waits", lwait_waits},
 	{"wait_any", lwait_any},
 	{NULL, NULL},
 };

@@ -2,6 +2,15 @@
 /*
  * shard: task records and the run loop.
  *
+ * What is runnable is run in the order in which it became so - up to a point: a tree of tasks that
+ * each spawn ten would then be held in memory a whole level at a time. So a new task joins the end
+ * of the queue only while that is short; beyond, the tasks one task spawns in one turn
+ * are a group, in order, in front of the older groups of the backlog (a tree is then walked depth
+ * first, with a footprint like its height). An empty queue is filled from the head of the backlog;
+ * so that nothing starves, one from there also goes in every RL_FAIR runs, and one from its tail
+ * every RL_FAIR_GROUPS groups. Who yields goes behind everything. Go's overflow from the local to the
+ * global queue does the same job.
+ *
  * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the
  * loop, after its task ended, or by who abandons a task outside the loop. `due_ns` is never later
  * than the earliest deadline of either wheel. Time is read after each kernel entry, each
@@ -23,6 +32,8 @@
 #endif
 #define TASKS_PER_CHUNK 256
 #define HOME_SIZE 4096
+#define RL_FAIR 61          /* runs */
+#define RL_FAIR_GROUPS 1021 /* rarely: the tail of the backlog is where a tree is widest */
 
 /* A page that reads 1 here and 0 in a forked child. */
 static const volatile uint32_t *home_page(void)
@@ -42,7 +53,10 @@ int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 {
 	memset(s, 0, sizeof *s);
 	rl_list_init(&s->runq);
+	rl_list_init(&s->backlog);
+	rl_list_init(&s->fresh);
 	rl_list_init(&s->dirty);
+	rl_list_init(&s->warm);
 	s->vm = *vm;
 	s->home = home_page();
 	s->due_ns = -1;
@@ -93,7 +107,8 @@ int rl_shard_close(struct rl_shard *s)
 	return err;
 }
 
-struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
+/* A record with only what outlives a task: slot, co, and the links. */
+static struct rl_task *record_new(struct rl_shard *s)
 {
 	uint32_t slot;
 	struct rl_task *t = rl_slab_get(s->tasks, &slot);
@@ -104,14 +119,45 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 	rl_timer_init(&t->deadline);
 	t->clause.task = t;
 	t->slot = slot;
+	return t;
+}
+
+struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
+{
+	struct rl_list *warm = rl_list_pop(&s->warm);
+	struct rl_task *t = warm ? rl_container(warm, struct rl_task, clause.link) : record_new(s);
+	if (!t)
+		return NULL;
+	s->warm_len -= warm != NULL;
+	t->state = RL_TASK_NEW;
+	t->result = 0;
+	t->results = 0;
+	t->fired = 0;
+	t->raises = 0;
 	t->id = ++s->next_id;
 	t->flags = (uint8_t)flags;
 	t->since_ms = (uint32_t)(s->now_ns / 1000000);
 	s->live++;
 	s->daemons += (flags & RL_TASK_DAEMON) != 0;
 	s->counts.created++;
-	rl_ready(s, t);
+	if (s->runq_len < RL_QUEUE_SHORT) {
+		rl_ready(s, t);
+	} else {
+		rl_list_push(&s->fresh, &t->clause.link);
+		s->backlog_len++;
+	}
 	return t;
+}
+
+void rl_ready_last(struct rl_shard *s, struct rl_task *t)
+{
+	if (s->backlog_len == 0) {
+		rl_ready(s, t);
+		return;
+	}
+	t->state = RL_TASK_READY;
+	rl_list_push(&s->backlog, &t->clause.link);
+	s->backlog_len++;
 }
 
 void rl_task_free(struct rl_shard *s, struct rl_task *t)
@@ -121,7 +167,26 @@ void rl_task_free(struct rl_shard *s, struct rl_task *t)
 	s->daemons -= (t->flags & RL_TASK_DAEMON) != 0;
 	s->counts.finished++;
 	t->id = 0;
+	if (t->co) {
+		rl_list_push_front(&s->warm, &t->clause.link);
+		s->warm_len++;
+	} else {
+		rl_slab_put(s->tasks, t, t->slot);
+	}
+}
+
+void *rl_task_take_warm(struct rl_shard *s, uint32_t *slot)
+{
+	struct rl_list *warm = rl_list_pop(&s->warm);
+	if (!warm)
+		return NULL;
+	struct rl_task *t = rl_container(warm, struct rl_task, clause.link);
+	void *co = t->co;
+	s->warm_len--;
+	t->co = NULL;
+	*slot = t->slot;
 	rl_slab_put(s->tasks, t, t->slot);
+	return co;
 }
 
 struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot)
@@ -228,26 +293,63 @@ static void flush_dirty(struct rl_shard *s)
 	}
 }
 
-/* A whole slice has passed: time and the kernel are due, whatever the turn count says. */
-static void after_preempt(struct rl_shard *s, struct rl_task *t)
+void rl_shard_hurry(struct rl_shard *s)
 {
-	rl_ready(s, t);
+	s->turn_left = 1;
 	s->since_clock = RL_TURNS_PER_CLOCK;
 	s->since_poll = RL_TURNS_PER_POLL;
 }
 
+/* What the running task has spawned beyond the short queue becomes the first group. */
+static void take_group(struct rl_shard *s)
+{
+	if (rl_list_empty(&s->fresh))
+		return;
+	rl_list_take_front(&s->backlog, &s->fresh);
+	if (++s->groups % RL_FAIR_GROUPS == 0) {
+		struct rl_list *oldest = s->backlog.prev;
+		rl_list_remove(oldest);
+		s->backlog_len--;
+		rl_list_push(&s->runq, oldest);
+		s->runq_len++;
+	}
+}
+
+/* Move up to n tasks from the head of the backlog to the end of the queue. */
+static void serve_backlog(struct rl_shard *s, unsigned n)
+{
+	s->since_backlog = 0;
+	for (; n > 0 && s->backlog_len > 0; n--) {
+		rl_list_push(&s->runq, rl_list_pop(&s->backlog));
+		s->runq_len++;
+		s->backlog_len--;
+	}
+}
+
+/* The task whose turn it is; something is runnable. */
+static struct rl_task *take_next(struct rl_shard *s)
+{
+	if (s->runq_len == 0)
+		serve_backlog(s, RL_QUEUE_SHORT / 4);
+	else if (s->backlog_len > 0 && ++s->since_backlog >= RL_FAIR)
+		serve_backlog(s, 1);
+	s->runq_len--;
+	return rl_container(rl_list_pop(&s->runq), struct rl_task, clause.link);
+}
+
 static void run_one(struct rl_shard *s)
 {
-	struct rl_task *t = rl_container(rl_list_pop(&s->runq), struct rl_task, clause.link);
-	s->runq_len--;
+	struct rl_task *t = take_next(s);
 	s->current = t;
-	atomic_fetch_add_explicit(&s->run_seq, 1, memory_order_relaxed);
 	enum rl_ran ran = s->vm.run(s->vm.self, t);
 	s->current = NULL;
-	if (ran == RL_RAN_ENDED)
+	take_group(s);
+	if (ran == RL_RAN_ENDED) {
 		rl_task_free(s, t);
-	else if (ran == RL_RAN_YIELDED)
-		after_preempt(s, t);
+	} else if (ran == RL_RAN_YIELDED) {
+		rl_ready_last(s, t);
+		rl_shard_hurry(s);
+	}
 }
 
 /* Enter the kernel: until `deadline_ns` if nothing is runnable. */
@@ -265,7 +367,9 @@ static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
 int rl_shard_turn(struct rl_shard *s)
 {
 	s->counts.turns++;
-	for (unsigned n = s->runq_len; n > 0; n--)
+	s->turn_left = s->runq_len > RL_RUNS_PER_TURN ? s->runq_len : RL_RUNS_PER_TURN;
+	take_group(s);
+	for (; s->turn_left > 0 && rl_shard_runnable(s) > 0; s->turn_left--)
 		run_one(s);
 	if (++s->since_clock >= RL_TURNS_PER_CLOCK) {
 		s->since_clock = 0;
@@ -288,7 +392,7 @@ static int wait_kernel(struct rl_shard *s)
 	if (busy && !rl_os_ready(s->os))
 		return 0;
 	int n = poll_kernel(s, busy ? 0 : s->due_ns);
-	if (n == 0 && !busy && s->due_ns < 0 && s->os->closed_world && s->runq_len == 0
+	if (n == 0 && !busy && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0
 		&& rl_list_empty(&s->dirty) && !rl_os_ready(s->os))
 		return RL_LOOP_DEADLOCK;
 	return n < 0 ? n : 0;
@@ -302,7 +406,7 @@ int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk)
 			return RL_LOOP_BROKEN;
 		if (err < 0)
 			return err;
-		if (s->runq_len > 0)
+		if (rl_shard_runnable(s) > 0)
 			continue;
 		if (s->live == s->daemons && s->holds == 0)
 			return RL_LOOP_DONE;

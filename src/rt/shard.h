@@ -3,8 +3,9 @@
  * shard: one thread's scheduler. A run queue, the deadlines, the kernel seam, and the loop that
  * turns them; all mutable state of the runtime hangs from here.
  *
- * One turn runs what was ready when it began, then fires what is due, lets the I/O objects queue
- * their operations, and polls the kernel - so nothing can starve I/O. The kernel is entered only
+ * One turn runs what was ready when it began (of a short queue, up to RL_RUNS_PER_TURN tasks), then
+ * fires what is due, lets the I/O objects queue their operations, and polls the kernel - so nothing
+ * can starve I/O. A task that used up its slice ends the turn. The kernel is entered only
  * when operations wait to be submitted or completions to be reaped, when nothing is runnable, or
  * after RL_TURNS_PER_POLL turns. The floor above is reached through `struct rl_vm` and nothing
  * else.
@@ -22,7 +23,14 @@
 #define RL_TURNS_PER_POLL 61
 #endif
 #ifndef RL_TURNS_PER_CLOCK
-#define RL_TURNS_PER_CLOCK 16
+#define RL_TURNS_PER_CLOCK 8
+#endif
+#ifndef RL_RUNS_PER_TURN
+#define RL_RUNS_PER_TURN 8
+#endif
+/* The longest run queue that new tasks join at its end. */
+#ifndef RL_QUEUE_SHORT
+#define RL_QUEUE_SHORT 256
 #endif
 
 struct rl_net;
@@ -66,6 +74,10 @@ struct rl_counts {
 struct rl_shard {
 	struct rl_list runq;
 	unsigned runq_len;
+	struct rl_list backlog;    /* what is runnable beyond a short queue, see shard.c */
+	struct rl_list fresh;      /* the part of it that the running task has added */
+	unsigned backlog_len;      /* both */
+	unsigned since_backlog, groups;
 	struct rl_task *current;
 	struct rl_os *os;          /* NULL outside run */
 	struct rl_wheel *deadlines, *alarms;
@@ -73,19 +85,22 @@ struct rl_shard {
 	int64_t due_ns;            /* earliest deadline, -1 none; may be too early, never too late */
 	struct rl_list dirty;
 	struct rl_slab *tasks;
+	struct rl_list warm;       /* records of ended tasks that kept their `co`, used first */
+	unsigned warm_len;
 	struct rl_net *net;        /* what its network objects share; NULL until the first */
 	unsigned nets;             /* made so far */
 	struct rl_vm vm;
 	uint64_t next_id;
 	unsigned live, daemons;    /* tasks, and how many of them are daemons */
 	unsigned holds;            /* servers and the like that keep run alive */
+	unsigned turn_left;        /* how many tasks this turn may still run */
 	unsigned since_poll, since_clock;
 	struct rl_counts counts;
 	const volatile uint32_t *home; /* a page that a fork finds wiped; NULL: not to be had */
 	/* For the watchdog's eyes: written by the shard's thread, read by the watchdog's. */
-	_Atomic uint32_t run_seq;
-	_Atomic uint32_t in_task;
+	_Atomic uint32_t run_seq;  /* odd while a task runs: how often one began or ended a turn */
 	_Atomic uint32_t overran;  /* the watchdog's word: run number that did not obey; 0 none */
+	_Atomic bool unwatched;    /* the watchdog sleeps: wake it before a task is run */
 };
 
 /* Why rl_shard_loop returned. */
@@ -106,14 +121,28 @@ int rl_shard_close(struct rl_shard *s);
 
 /* A new task at the end of the run queue; NULL when there is no memory or RL_TASKS_MAX live. */
 struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags);
-/* By the loop, after RL_RAN_ENDED; or after rl_wait_abandon. */
+/* Put a task that gives up its turn behind everything that is runnable. */
+void rl_ready_last(struct rl_shard *s, struct rl_task *t);
+
+/* By the loop, after RL_RAN_ENDED; or after rl_wait_abandon. A record that has a `co` keeps it for
+ * the next task. */
 void rl_task_free(struct rl_shard *s, struct rl_task *t);
+/* Take the `co` of a warm record, which is freed, and its slot; NULL when there is none. */
+void *rl_task_take_warm(struct rl_shard *s, uint32_t *slot);
 struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot); /* NULL: no live task */
+
+static inline unsigned rl_shard_runnable(const struct rl_shard *s)
+{
+	return s->runq_len + s->backlog_len;
+}
 
 /* One turn. Returns completions delivered, or a negative code. */
 int rl_shard_turn(struct rl_shard *s);
 /* Turns until one of enum rl_loop_end; `brk`, if set by a signal handler or hook, breaks. */
 int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk);
+
+/* A whole slice has passed: end the turn after this task; the clock and the kernel are due. */
+void rl_shard_hurry(struct rl_shard *s);
 
 /* Fresh monotonic time; also what a deadline is reckoned from. */
 int64_t rl_shard_now(struct rl_shard *s);
@@ -132,6 +161,14 @@ static inline bool rl_alarm_is_set(const struct rl_alarm *a)
 static inline bool rl_shard_is_home(const struct rl_shard *s)
 {
 	return !s->home || *s->home;
+}
+
+/* By the floor above, around the code of a task: what the watchdog looks at. One writer, so no
+ * locked instruction is needed. */
+static inline void rl_shard_running(struct rl_shard *s, bool runs)
+{
+	uint32_t seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
+	atomic_store_explicit(&s->run_seq, (seq | 1) + !runs, memory_order_relaxed);
 }
 
 /* Ask for `d->flush` before the kernel is entered next; idempotent. */

@@ -5,7 +5,7 @@
  * Invariants. A task is *either* on the run queue *or* has live clauses, never both: its own
  * clause's link is the run-queue link while it is ready. A record is addressed by its slot, which
  * is reused after the task ended; `id` never is. The record knows nothing of Lua: `co` belongs to
- * the binding.
+ * the binding, and may stay with a *warm* record between two tasks.
  */
 #ifndef RL_RT_TASK_H
 #define RL_RT_TASK_H
@@ -30,6 +30,7 @@ enum {
 	RL_TASK_OVERRAN = 1 << 4,   /* its overrun was reported */
 	RL_TASK_PREEMPTED = 1 << 5, /* gave up its turn from a hook: resume without values */
 	RL_TASK_DROPPED = 1 << 6,   /* swallowed its cancel too often: not resumed again */
+	RL_TASK_HANDLED = 1 << 7,   /* the binding has, or had, a handle that wants the results */
 };
 
 /* Why a task is parked: one reason for every kind of park. Names in task.c. */
@@ -82,7 +83,7 @@ struct rl_task {
 	struct rl_clause clause;
 	struct rl_timer deadline;
 	struct rl_clause *more;  /* a select's clauses beyond the first, `more_len` of them */
-	void *co;
+	void *co;                /* what runs it; NULL for a task that never ran, unless it is warm */
 	uint64_t id;
 	uint32_t slot;
 	uint32_t since_ms;       /* when it parked or was readied, shard clock */

@@ -35,15 +35,6 @@ static void wait_unlink(struct rl_shard *s, struct rl_task *t)
 		rl_wheel_cancel(s->deadlines, &t->deadline);
 }
 
-void rl_ready(struct rl_shard *s, struct rl_task *t)
-{
-	RL_DEBUG_ASSERT(rl_list_empty(&t->clause.link));
-	if (t->state != RL_TASK_NEW)
-		t->state = RL_TASK_READY;
-	rl_list_push(&s->runq, &t->clause.link);
-	s->runq_len++;
-}
-
 void rl_wait_add(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer)
 {
 	clause_link(&t->clause, q, index, offer);
@@ -103,8 +94,12 @@ void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result)
 void rl_wait_abandon(struct rl_shard *s, struct rl_task *t)
 {
 	RL_ASSERT(t->state != RL_TASK_RUNNING);
-	if (t->state != RL_TASK_PARKED)
-		s->runq_len--;
+	if (t->state != RL_TASK_PARKED) {
+		rl_list_take_front(&s->runq, &s->fresh); /* which list it is on is not recorded */
+		rl_list_take_front(&s->runq, &s->backlog);
+		s->runq_len += s->backlog_len - 1;
+		s->backlog_len = 0;
+	}
 	wait_unlink(s, t);
 }
 

@@ -8,10 +8,18 @@
 #ifndef RL_RT_WAIT_H
 #define RL_RT_WAIT_H
 
+#include "base/check.h"
 #include "rt/shard.h"
 
 /* Put a task that has no live clause at the end of the run queue. */
-void rl_ready(struct rl_shard *s, struct rl_task *t);
+static inline void rl_ready(struct rl_shard *s, struct rl_task *t)
+{
+	RL_DEBUG_ASSERT(rl_list_empty(&t->clause.link));
+	if (t->state != RL_TASK_NEW)
+		t->state = RL_TASK_READY;
+	rl_list_push(&s->runq, &t->clause.link);
+	s->runq_len++;
+}
 
 /* Wait for `q` as the task's first clause. `offer`: stack index of the value offered, or 0. */
 void rl_wait_add(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer);

@@ -2,8 +2,8 @@
 /*
  * watch: see watch.h.
  *
- * Invariants: `asleep` is written by the watchdog under the lock and cleared by the shard under the
- * lock; the shard reads it without (a stale "awake" costs one second of watching at the most: the
+ * Invariants: `unwatched` is written by the watchdog and cleared by the shard, both under the lock;
+ * the shard reads it without (a stale "awake" costs one second of watching at the most: the
  * watchdog re-checks run_seq after setting it). SIGURG is only ever directed at the shard's thread,
  * and its handler touches nothing but the shard found through the thread-local pointer.
  */
@@ -21,10 +21,10 @@
 struct rl_watch {
 	struct rl_shard *shard;
 	pthread_t thread, target;
+	clockid_t clock;           /* the target's CPU time */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool stop;                 /* under lock */
-	_Atomic bool asleep;
 	int64_t tick_ns;
 	struct sigaction before;
 };
@@ -36,7 +36,7 @@ static void on_sigurg(int sig)
 	(void)sig;
 	struct rl_shard *s = watched;
 	int saved = errno;
-	if (s && atomic_load_explicit(&s->in_task, memory_order_relaxed))
+	if (s && (atomic_load_explicit(&s->run_seq, memory_order_relaxed) & 1))
 		s->vm.preempt(s->vm.self);
 	errno = saved;
 }
@@ -45,25 +45,37 @@ static void on_sigurg(int sig)
 struct look {
 	uint32_t seq;
 	unsigned ticks;    /* looks that saw the same run */
+	int64_t cpu_ns;    /* the thread's CPU time at the second of them */
 	int64_t quiet_ns;  /* how long nothing has run */
 };
+
+/* CPU time of the shard's thread: one that waits for a core does not overrun. */
+static int64_t cpu_time(const struct rl_watch *w)
+{
+	struct timespec now;
+	if (clock_gettime(w->clock, &now) < 0)
+		return 0;
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static void look_once(struct rl_watch *w, struct look *k)
 {
 	struct rl_shard *s = w->shard;
 	uint32_t seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
-	bool in_task = atomic_load_explicit(&s->in_task, memory_order_relaxed);
-	if (seq != k->seq || !in_task) {
+	if (seq != k->seq || !(seq & 1)) {
 		k->quiet_ns = seq == k->seq ? k->quiet_ns + w->tick_ns : 0;
 		k->seq = seq;
 		k->ticks = 0;
 		return;
 	}
 	k->quiet_ns = 0;
-	if (++k->ticks < RL_WATCH_TICKS - 1)
+	if (++k->ticks == 1)
+		k->cpu_ns = cpu_time(w);
+	if (k->ticks < RL_WATCH_TICKS - 1)
 		return;
 	pthread_kill(w->target, SIGURG);
-	if (k->ticks >= 2 * RL_WATCH_TICKS)
+	if (k->ticks >= 2 * RL_WATCH_TICKS
+		&& cpu_time(w) - k->cpu_ns >= (2 * RL_WATCH_TICKS - 1) * w->tick_ns)
 		atomic_store_explicit(&s->overran, seq ? seq : 1, memory_order_relaxed);
 }
 
@@ -80,11 +92,11 @@ static void wait_tick(struct rl_watch *w)
 /* Sleep until the shard runs a task; re-checks after publishing that it sleeps. */
 static void wait_work(struct rl_watch *w, struct look *k)
 {
-	atomic_store_explicit(&w->asleep, true, memory_order_seq_cst);
-	while (!w->stop && atomic_load_explicit(&w->asleep, memory_order_relaxed)
+	atomic_store_explicit(&w->shard->unwatched, true, memory_order_seq_cst);
+	while (!w->stop && atomic_load_explicit(&w->shard->unwatched, memory_order_relaxed)
 		&& atomic_load_explicit(&w->shard->run_seq, memory_order_seq_cst) == k->seq)
 		pthread_cond_wait(&w->cond, &w->lock);
-	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+	atomic_store_explicit(&w->shard->unwatched, false, memory_order_relaxed);
 	k->quiet_ns = 0;
 }
 
@@ -133,6 +145,7 @@ int rl_watch_open(struct rl_watch **out, struct rl_shard *s, int64_t slice_ns)
 		return -ENOMEM;
 	w->shard = s;
 	w->target = pthread_self();
+	pthread_getcpuclockid(w->target, &w->clock);
 	w->tick_ns = slice_ns / RL_WATCH_TICKS > 100000 ? slice_ns / RL_WATCH_TICKS : 100000;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -178,12 +191,7 @@ void rl_watch_close(struct rl_watch *w)
 void rl_watch_wake(struct rl_watch *w)
 {
 	pthread_mutex_lock(&w->lock);
-	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+	atomic_store_explicit(&w->shard->unwatched, false, memory_order_relaxed);
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
-}
-
-bool rl_watch_asleep(const struct rl_watch *w)
-{
-	return atomic_load_explicit(&w->asleep, memory_order_relaxed);
 }

@@ -18,10 +18,7 @@ struct rl_watch;
 int rl_watch_open(struct rl_watch **out, struct rl_shard *s, int64_t slice_ns);
 void rl_watch_close(struct rl_watch *w); /* NULL is fine; restores SIGURG */
 
-/* Called before a task is run while rl_watch_asleep: wake the watchdog. */
+/* Called before a task is run while the shard is `unwatched`: wake the watchdog. */
 void rl_watch_wake(struct rl_watch *w);
-
-/* One relaxed load: the hot path's question. */
-bool rl_watch_asleep(const struct rl_watch *w);
 
 #endif

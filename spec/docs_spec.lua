@@ -1,0 +1,327 @@
+-- SPDX-License-Identifier: MIT
+-- What the stubs in docs/luals say is what there is at run time, and the other way round:
+-- functions, methods, parameters, options, fields. And tools/stubs sees what it is there to see.
+local H = require "spec.helper"
+local buffer = require "ringlet.buffer"
+local doccomments = dofile "tools/doccomments.lua"
+local net = require "ringlet.net"
+local options = require "ringlet.options"
+local rl = require "ringlet"
+local t = require "ringlet.test"
+
+local MODULES = {
+  ringlet = rl, ["ringlet.net"] = net, ["ringlet.buffer"] = buffer, ["ringlet.test"] = t,
+}
+
+-- Methods of classes that are not for users, and why they are there.
+local INTERNAL = {
+  rwmutex = {settle = "serves the line of waiters"},
+  semaphore = {settle = "serves the line of waiters"},
+  barrier = {settle = "the line of waiters asks for it"},
+}
+
+-- ---- what the stubs say -------------------------------------------------------------------------
+
+local function add_line(stub, line)
+  local class = line:match "^%-%-%-@class ([%w_.]+)$"
+  if class then
+    stub.current = {functions = {}, fields = {}}
+    stub.classes[class] = stub.current
+  end
+  local field, kind = line:match "^%-%-%-@field ([%w_]+)%?? (%S+)"
+  if field then stub.current.fields[field] = kind end
+  if line:find "^%-%-%-@operator len" then stub.current.has_len = true end
+  local var = line:match "^local ([%w_]+) = {}$"
+  if var then stub.vars[var] = stub.current end
+  local owner, mark, name, params = line:match "^function ([%w_]+)([.:])([%w_]+)(%b()) end$"
+  if owner then stub.vars[owner].functions[name] = {mark = mark, params = params:sub(2, -2)} end
+end
+
+-- {classes = {[name] = {functions, fields, has_len}}}, by module; and all classes together.
+local function read_stubs()
+  local stubs, all = {}, {}
+  for name in pairs(MODULES) do
+    local stub = {classes = {}, vars = {}}
+    for line in io.lines("docs/luals/" .. name .. ".lua") do add_line(stub, line) end
+    stubs[name] = stub
+    for class, what in pairs(stub.classes) do all[class] = what end
+  end
+  return stubs, all
+end
+
+local stubs, classes = read_stubs()
+
+-- ---- what there is ------------------------------------------------------------------------------
+
+-- The table in which the methods of `x` are: its __index; its metatable, when that is a function;
+-- one further for a channel, whose metatable holds its state.
+local function methods_of(x)
+  local class = debug.getmetatable(x)
+  local index = class.__index
+  if type(index) == "function" then return class end
+  local more = debug.getmetatable(index)
+  return more and more.__index or index
+end
+
+local function checked_error()
+  local _, err = pcall(rl.check, nil, "EX: x", "EX")
+  return err
+end
+
+local function cancelled_error()
+  local task = rl.go(rl.sleep, 1)
+  task:cancel("why")
+  return select(2, task:join())
+end
+
+-- One of each class. `done` closes what must be closed.
+local function with_instances(fn)
+  rl.run(function()
+    local listener = assert(net.listen("127.0.0.1:0"))
+    local conn = assert(net.connect(listener:addr()))
+    local server = assert(net.serve("127.0.0.1:0", function() end))
+    local scope
+    rl.scope(function(s) scope = s end)
+    local mutex = rl.mutex()
+    fn {
+      task = rl.self(), scope = scope, chan = rl.chan(), timer = rl.after(1),
+      ticker = rl.ticker(1), event = rl.event(), mutex = mutex, rwmutex = rl.rwmutex(),
+      semaphore = rl.semaphore(1), waitgroup = rl.waitgroup(), cond = rl.cond(mutex),
+      barrier = rl.barrier(1), singleflight = rl.singleflight(), conn = conn,
+      listener = listener, server = server, slice = buffer.new("x"),
+      cancelled = cancelled_error(), error = checked_error(),
+      stats = rl.stats(), conn_stats = conn:stats(), server_stats = server:stats(),
+    }
+    conn:abort()
+    listener:close()
+    server:stop(0)
+  end, {backend = "sim"})
+end
+
+local function is_type(value, kind)
+  if kind == "any" then return true end
+  for one in kind:gmatch "[^|]+" do
+    local whole = one == "integer" and type(value) == "number" and value % 1 == 0
+    if whole or type(value) == one then return true end
+  end
+  return false
+end
+
+local function assert_fields(name, x)
+  for field, kind in pairs(classes["ringlet." .. name].fields) do
+    assert.is_true(is_type(x[field], kind), name .. "." .. field .. " is no " .. kind)
+  end
+end
+
+-- Both ways, with a message that names what is missing where.
+local function assert_same_names(what, documented, real)
+  for name in pairs(documented) do
+    assert.is_true(real[name] ~= nil, ("%s: %s is documented, but not there"):format(what, name))
+  end
+  for name in pairs(real) do
+    assert.is_true(documented[name] ~= nil, ("%s: %s has no stub"):format(what, name))
+  end
+end
+
+-- The names of the parameters of a Lua function, as a stub has them; nil for a C function.
+local function params_of(fn, is_method)
+  local info = debug.getinfo(fn, "Su")
+  if info.what == "C" then return nil end
+  local names = {}
+  for i = is_method and 2 or 1, info.nparams do names[#names + 1] = debug.getlocal(fn, i) end
+  if info.isvararg then names[#names + 1] = "..." end
+  return table.concat(names, ", ")
+end
+
+local function assert_params(what, stub, fn)
+  local params = params_of(fn, stub.mark == ":")
+  if params then assert.equal(params, stub.params, what) end
+end
+
+describe("the stubs in docs/luals", function()
+  for name, module in pairs(MODULES) do
+    it("have what require \"" .. name .. "\" gives, and no more", function()
+      local stub = stubs[name].classes[name]
+      local functions, fields = {}, {}
+      for key, value in pairs(module) do
+        if type(value) == "function" then functions[key] = value else fields[key] = value end
+      end
+      assert_same_names(name, stub.functions, functions)
+      assert_same_names(name, stub.fields, fields)
+      for key, fn in pairs(functions) do
+        assert.equal(".", stub.functions[key].mark)
+        assert_params(name .. "." .. key, stub.functions[key], fn)
+      end
+      for key, value in pairs(fields) do
+        assert.is_true(is_type(value, stub.fields[key]), name .. "." .. key)
+      end
+    end)
+  end
+
+  it("have the methods and fields of every class, and no more", function()
+    with_instances(function(instances)
+      for name, x in pairs(instances) do
+        local stub = assert(classes["ringlet." .. name], "no class ringlet." .. name)
+        assert_fields(name, x)
+        if debug.getmetatable(x) == nil then -- a plain table: all of its fields
+          assert_same_names(name, stub.fields, x)
+        elseif name ~= "cancelled" and name ~= "error" then
+          local methods = {}
+          for key, fn in pairs(methods_of(x)) do
+            local is_internal = INTERNAL[name] and INTERNAL[name][key]
+            if type(fn) == "function" and not key:find "^__" and not key:find "_$" and
+              not is_internal then
+              methods[key] = fn
+            end
+          end
+          assert_same_names(name, stub.functions, methods)
+          for key, fn in pairs(methods) do
+            assert.equal(":", stub.functions[key].mark)
+            assert_params(name .. ":" .. key, stub.functions[key], fn)
+          end
+        end
+        assert.equal(stub.has_len or false, (debug.getmetatable(x) or {}).__len ~= nil, name)
+      end
+    end)
+  end)
+
+  it("have no class of which there are no objects", function()
+    with_instances(function(instances)
+      for class in pairs(classes) do
+        local name = class:match "^ringlet%.([%w_]+)$"
+        local is_known = class == "ringlet" or MODULES[class] or not name or instances[name]
+        assert.is_truthy(is_known, class)
+      end
+    end)
+  end)
+
+  -- Every table of options goes through options.check, which is told the names and types.
+  it("have the options that are taken, and no more", function()
+    local check, known = options.check, nil
+    options.check = function(opts, names, level) -- luacheck: ignore 122
+      known = known or names
+      return check(opts, names, (level or 2) + 1)
+    end
+    local function compare(class, fn, ...)
+      known = nil
+      fn(...)
+      local stub = assert(classes["ringlet." .. class], class).fields
+      assert_same_names(class, stub, assert(known, class))
+      for name, kind in pairs(known) do
+        local documented = stub[name]:gsub("integer", "number"):gsub("^fun%(.*", "function")
+        assert.equal(kind, documented, class .. "." .. name)
+      end
+    end
+    local ok, err = pcall(rl.run, function()
+      compare("scope.opts", rl.scope, function() end, {})
+      compare("map.opts", rl.map, {}, function() end, {})
+      compare("chan.opts", rl.chan, 0, {})
+      local listener
+      compare("net.listen.opts", function() listener = net.listen("127.0.0.1:0", {}) end)
+      compare("net.connect.opts", function() net.connect(listener:addr(), {}):close() end)
+      compare("net.serve.opts", function() net.serve("127.0.0.1:0", print, {}):stop(0) end)
+      local conn = net.connect(listener:addr())
+      compare("conn.set_timeout.t", conn.set_timeout, conn, {})
+      conn:close()
+      listener:close()
+    end, {backend = "sim"})
+    if ok then
+      ok, err = pcall(compare, "run.opts", rl.run, function() end, {backend = "sim"})
+    end
+    options.check = check -- luacheck: ignore 122
+    assert.is_true(ok, err)
+  end)
+
+  it("say of every function whether it parks", function()
+    for name in pairs(MODULES) do
+      local text
+      for line in io.lines("docs/luals/" .. name .. ".lua") do
+        if line:find "^function" then
+          assert.is_truthy(text:find "\nDoes not park" or text:find "\nParks", name .. ": " .. line)
+        end
+        text = line:find "^%-%-%-" and (text or "") .. "\n" .. line:sub(4) or ""
+      end
+    end
+  end)
+
+  -- Outside of run, what parks raises; so a function that is said to park must raise there. Those
+  -- that park only in some cases, or where a function given to them does, are left out.
+  it("mark as parking what raises outside of a task", function()
+    local ch, event, mutex = rl.chan(), rl.event(), rl.mutex()
+    local calls = {
+      ["M.sleep"] = {rl.sleep, 0}, ["M.yield"] = {rl.yield}, ["M.select"] = {rl.select, {{ch}}},
+      ["chan:send"] = {ch.send, ch, 1}, ["chan:recv"] = {ch.recv, ch},
+      ["event:wait"] = {event.wait, event}, ["mutex:lock"] = {mutex.lock, mutex},
+      ["barrier:wait"] = {rl.barrier(2).wait, rl.barrier(2)},
+      ["waitgroup:wait"] = {rl.waitgroup().wait, rl.waitgroup()},
+      ["semaphore:acquire"] = {rl.semaphore(0).acquire, rl.semaphore(0)},
+      ["rwmutex:lock"] = {rl.rwmutex().lock, rl.rwmutex()},
+      ["rwmutex:rlock"] = {rl.rwmutex().rlock, rl.rwmutex()},
+    }
+    local is_async, last = {}, false
+    for line in io.lines "docs/luals/ringlet.lua" do
+      if line:find "^%-%-%-@async" then last = true end
+      local name = line:match "^function ([%w_.:]+)"
+      if name then
+        is_async[name] = last
+        last = false
+      end
+    end
+    for name, call in pairs(calls) do
+      H.raises_text("not inside a task", (table.unpack or unpack)(call)) -- luacheck: ignore 113
+      assert.is_true(is_async[name], name .. " is not marked as parking")
+    end
+    assert.is_false(is_async["chan:try_send"])
+  end)
+end)
+
+describe("the comments", function()
+  local EXPORTS = {["ringlet.x"] = {new = "x"}}
+
+  -- The problems in the text of a file.
+  local function problems_in(text, path)
+    local lines, problems = {}, {}
+    for line in (text .. "\n"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
+    doccomments.add_file({}, path or "lua/ringlet/x.lua", lines, EXPORTS, problems)
+    return table.concat(problems, "\n")
+  end
+
+  local HEAD = "--- Things.\n-- @module ringlet\nlocal M = {}\n"
+  local GOOD = "--- A thing.\n-- @tparam number n\nfunction M.new(n)\nend\n"
+
+  it("are taken when they are complete", function()
+    assert.equal("", problems_in(HEAD .. GOOD .. "return M"))
+  end)
+
+  it("are missed on a public function", function()
+    local said = problems_in(HEAD .. "function M.new(n)\nend\nreturn M")
+    assert.is_truthy(said:find("M.new has no comment", 1, true), said)
+    said = problems_in(HEAD .. "M.new = core.new\nreturn M")
+    assert.is_truthy(said:find("x has no comment", 1, true), said)
+    said = problems_in("--- Net.\n-- @module ringlet.net\nlocal net = {}\n" ..
+      "function net.dial(addr)\nend\nreturn net", "lua/ringlet/net.lua")
+    assert.is_truthy(said:find("net.dial has no comment", 1, true), said)
+  end)
+
+  it("are missed on a method, but not on a private one", function()
+    local class = HEAD .. GOOD .. "--- A class.\n-- @type thing\nlocal Thing = {}\n"
+    local said = problems_in(class .. "function Thing:go(n)\nend\nreturn M")
+    assert.is_truthy(said:find("Thing:go has no comment", 1, true), said)
+    assert.equal("", problems_in(class .. "function Thing:poll_()\nend\nreturn M"))
+    assert.equal("", problems_in(class .. "--- x\n-- @local\nfunction Thing:go()\nend\nreturn M"))
+  end)
+
+  it("are missed on a parameter, and on a file without a module", function()
+    local said = problems_in(HEAD .. GOOD:gsub("%(n%)", "(n, m)") .. "return M")
+    assert.is_truthy(said:find("parameter m of x is not documented", 1, true), said)
+    said = problems_in(HEAD .. GOOD:gsub("%(n%)", "()") .. "return M")
+    assert.is_truthy(said:find("x has no parameter n", 1, true), said)
+    said = problems_in("local M = {}\nfunction M.new(n)\nend\nreturn M")
+    assert.is_truthy(said:find("new is public, but there is no @module", 1, true), said)
+  end)
+
+  it("are refused on what is not public", function()
+    local said = problems_in(HEAD .. GOOD .. "--- Inside.\nfunction M.inside()\nend\nreturn M")
+    assert.is_truthy(said:find("M.inside is not public", 1, true), said)
+  end)
+end)
