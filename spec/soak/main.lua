@@ -25,9 +25,9 @@ local REPORT = math.max(ROUND, SECONDS / 20)
 -- are too much. The process as a whole breathes: LuaJIT maps and unmaps what it compiled. A run of
 -- less than JUDGED seconds is still warming up.
 local BOUNDS = {
-  {"lua_kb", "Lua's heap", 64, 256},
-  {"heap_kb", "malloc's heap", 256, 1024},
-  {"rss_kb", "the process", 2048, 4096},
+  {2, "Lua's heap", 64, 256}, -- the column of a sample, its name, the bounds
+  {3, "malloc's heap", 256, 1024},
+  {4, "the process", 2048, 4096},
 }
 local JUDGED = 300
 
@@ -164,8 +164,7 @@ local function rounds(addr, residents)
     if left then
       fail("after a round: " .. left)
     end
-    now.at = rl.now() - started
-    samples[#samples + 1] = now
+    samples[#samples + 1] = {rl.now() - started, now.lua_kb, now.heap_kb, now.rss_kb}
     if rl.now() - reported >= REPORT then
       reported = rl.now()
       report(now, peak)
@@ -176,11 +175,11 @@ local function rounds(addr, residents)
 end
 
 -- The verdict on memory over the second half.
-local function judge(samples, name, what, rise_max, spread_max)
+local function judge(samples, column, what, rise_max, spread_max)
   local half = {}
   for _, sample in ipairs(samples) do
-    if sample.at >= SECONDS / 2 then
-      half[#half + 1] = {sample.at, sample[name]}
+    if sample[1] >= SECONDS / 2 then
+      half[#half + 1] = {sample[1], sample[column]}
     end
   end
   local rise, spread = meter.fit(half)
