@@ -122,8 +122,8 @@ describe("the installed library", function()
       script:write(FORBID, 'print(select(2, pcall(require "ringlet".run, function() end)))')
       script:close()
       local output, ok = run(("LUA_PATH=%s LUA_CPATH=%s %s %s/forbidden.lua"):format(
-        quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"), quote(package.cpath),
-        interpreter(), tmp))
+        quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"),
+        quote(tree .. "/build/luajit/?.so"), interpreter(), tmp))
       assert.is_true(ok, output)
       for _, words in ipairs{"io_uring is forbidden here", "sysctl kernel.io_uring_disabled",
         "seccomp profile", "EPERM"} do
