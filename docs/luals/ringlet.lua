@@ -821,22 +821,18 @@ function M.yield() end
 ---
 ---Does not park.
 ---
----Raises outside of `run`.
----
 ---Source: the Go function time.After.
 ---@param t number seconds; `math.huge`: never
----@return ringlet.timer
+---@return ringlet.timer # made before `run`, it counts from the beginning of the run
 function M.after(t) end
 
 ---A ticker: a tick each t seconds. A slow consumer finds one tick, not a heap; the beat is kept.
 ---
 ---Does not park.
 ---
----Raises outside of `run`.
----
 ---Source: the Go function time.NewTicker.
 ---@param t number seconds, more than 0
----@return ringlet.ticker
+---@return ringlet.ticker # made before `run`, it counts from the beginning of the run
 function M.ticker(t) end
 
 ---@class ringlet.chan.opts

@@ -14,6 +14,7 @@ local nest = require "ringlet.nest"
 local options = require "ringlet.options"
 local select_ = require "ringlet.select"
 local task = require "ringlet.task"
+local time = require "ringlet.time"
 
 local unpack = table.unpack or rawget(_G, "unpack")
 
@@ -270,10 +271,9 @@ function M.stop(grace)
     M.end_all("stopped")
     return
   end
-  run.alarm = core.alarm(function()
+  time.call_after(grace, function()
     M.end_all("stopped")
   end)
-  core.alarm_set(run.alarm, grace)
   for _, fn in pairs(M.stoppers) do
     fn(grace)
   end

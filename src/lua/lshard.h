@@ -33,6 +33,9 @@ struct rl_lua {
 	int threads_ref;         /* registry: coroutine (or what to start) by slot */
 	int handles_ref;         /* registry: task handle by slot, weak */
 	int credit_ref;          /* registry: {credit}, see lua/ringlet/turn.lua */
+	int timers_ref;          /* registry: what a timer is for, by slot: see ltimer.c */
+	struct rl_slab *timers;
+	struct rl_list early;    /* timers set before the run */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
 	int overran_ref;         /* registry: function(slot) */
 	bool credit_on;
@@ -98,7 +101,7 @@ void rl_lua_class(lua_State *L, struct rl_lua *h, const char *name, const luaL_R
 void rl_lua_open_run(lua_State *L, struct rl_lua *h);
 void rl_lua_open_task(lua_State *L, struct rl_lua *h);
 void rl_lua_open_wait(lua_State *L, struct rl_lua *h);
-void rl_lua_open_alarm(lua_State *L, struct rl_lua *h);
+void rl_lua_open_timer(lua_State *L, struct rl_lua *h);
 void rl_lua_open_signal(lua_State *L, struct rl_lua *h);
 void rl_lua_open_net(lua_State *L, struct rl_lua *h);
 void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);

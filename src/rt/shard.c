@@ -4,11 +4,11 @@
  *
  * What is runnable is run in the order in which it became so - up to a point: a tree of tasks that
  * each spawn ten would then be held in memory a whole level at a time. So a new task joins the end
- * of the queue only while that is short; beyond, the tasks one task spawns in one turn
- * are a group, in order, in front of the older groups of the backlog (a tree is then walked depth
- * first, with a footprint like its height). An empty queue is filled from the head of the backlog;
- * so that nothing starves, one from there also goes in every RL_FAIR runs, and one from its tail
- * every RL_FAIR_GROUPS groups. Who yields goes behind everything. Go's overflow from the local to the
+ * of the queue only while that is short; beyond, the tasks one task spawns in one turn are a group,
+ * in order, in front of the older groups of the backlog (a tree is then walked depth first, with a
+ * footprint like its height). An empty queue is filled from the head of the backlog; so that nothing
+ * starves, one from there also goes in every RL_FAIR runs, and one from its tail every
+ * RL_FAIR_GROUPS groups. Who yields goes behind everything. Go's overflow from the local to the
  * global queue does the same job.
  *
  * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the
