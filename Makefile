@@ -51,7 +51,7 @@ CORES    := $(ABIS:%=$(BUILD)/%/ringlet/core.so)
 TEST_BIN := $(C_TESTS:spec/c/%.c=$(BUILD)/ctest/%)
 
 # The build the C tests link: debug assertions, and capacities so small that every limit is met.
-TEST_DEFS ?= -DRL_DEBUG=1
+TEST_DEFS ?= -DRL_DEBUG=1 -DRL_TINY=1
 TEST_OBJ  := $(RT_SRC:%.c=$(BUILD)/ctest/%.o)
 TEST_LIB  := $(BUILD)/ctest/librl.a
 
@@ -172,11 +172,13 @@ tsan: ## the C tests of threaded files under ThreadSanitizer
 		$(TSAN_TESTS:spec/c/%.c=$(BUILD)/tsan/ctest/%)
 	@BUILD=$(BUILD)/tsan SANITIZER=thread C_TESTS="$(TSAN_TESTS)" tools/test c
 
-gc-torture: ## the specs with the garbage collector as aggressive as it gets
+gc-torture: ## the specs with the garbage collector as aggressive as it gets, in each of its modes
 	@tools/setup test
 	@$(BUILD_) lib
-	@BUILD=$(BUILD) RINGLET_GC_TORTURE=1 LUAJIT=$(LUAJIT) LUA54=$(LUA54) SPECS="$(SPECS)" \
-		tools/test $(ABIS:%=spec:%)
+	@BUILD=$(BUILD) RINGLET_GC_TORTURE=1 LIMIT=900 LUAJIT=$(LUAJIT) LUA54=$(LUA54) \
+		SPECS="$(SPECS)" tools/test $(ABIS:%=spec:%)
+	@[ -z "$(filter lua5.4,$(ABIS))" ] || BUILD=$(BUILD) RINGLET_GC_TORTURE=generational LIMIT=900 \
+		LUA54=$(LUA54) SPECS="$(SPECS)" tools/test spec:lua5.4
 
 model: ## random programs against a reference, on the sim with faults; SEEDS=1000, RINGLET_SEED=n
 	@tools/setup
@@ -192,8 +194,11 @@ bench: ## measure against the peers; prints ratios; BENCH="--quick echo" for som
 	@$(BUILD_) lib
 	@bench/run $(BENCH)
 
-soak: lib ## ten minutes of mixed load; counters must end where they began
-	spec/soak/run
+soak: ## ten minutes (SECONDS=600) of mixed load; counters end where they began, memory is flat
+	@tools/setup
+	@$(BUILD_) lib
+	@SOAK_SECONDS=$(or $(SECONDS),600) BUILD=$(BUILD) LUAJIT=$(LUAJIT) LUA54=$(LUA54) \
+		spec/soak/run $(ABIS)
 
 docs: ## the API reference into build/docs, and the LuaLS stubs into docs/luals
 	@tools/setup docs
@@ -212,6 +217,9 @@ env: ## eval "$(make -s env)" lets scripts find the tree; LUA=lua5.4 for 5.4
 	@$(BUILD_) $(BUILD)/$(LUA)/ringlet/core.so >&2
 	@echo "export LUA_PATH=\"$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;\$${LUA_PATH:-;}\""
 	@echo "export LUA_CPATH=\"$(abspath $(BUILD))/$(LUA)/?.so;\$${LUA_CPATH:-;}\""
+	@[ $(LUA) = luajit ] || for v in LUA_PATH LUA_CPATH; do \
+		echo "[ -z \"\$${$${v}_5_4:-}\" ] || export $${v}_5_4=\"\$$$$v;\$$$${v}_5_4\""; \
+	done
 
 install: $(ABIS:%=install-%) ## install (DESTDIR, PREFIX; with ABIS=luajit also LUADIR, LIBDIR)
 
@@ -226,8 +234,9 @@ install-%: $(BUILD)/%/ringlet/core.so
 	done
 	$(INSTALL) -D -m 755 $< "$(call libdir,$*)/ringlet/core.so"
 
-clean: ## remove what was built
-	rm -rf $(BUILD)
+clean: ## remove what was built, by luarocks too
+	rm -rf $(BUILD) ringlet
+	rm -f src/*/*.o
 
 .PHONY: all help lib ctests demo test ctest spec lint tidy asan tsan gc-torture model mutations \
 	bench soak docs rockspec env install clean

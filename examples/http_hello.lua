@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A small HTTP/1.1 server: `luajit examples/http_hello.lua 127.0.0.1:8080` (port 0: any free one).
--- Keeps connections alive, answers pipelined requests, and stops gracefully on SIGTERM or Ctrl-C.
+-- Keeps connections alive, answers pipelined requests, and stops gracefully on SIGTERM or Ctrl-C:
+-- requests are finished, clients that are silent get 3 s, a second signal stops at once.
 -- GET /stats tells how many tasks live and how much memory the process takes.
 local rl = require "ringlet"
 local net = require "ringlet.net"
@@ -13,7 +14,7 @@ local function memory_kb()
 end
 
 local function stats()
-  return ("tasks %d\nmemory_kb %d\nlua_kb %d\n"):format(rl.stats().tasks, memory_kb(),
+  return ("tasks %d\nmemory_kb %d\nlua_kb %.0f\n"):format(rl.stats().tasks, memory_kb(),
     collectgarbage "count")
 end
 
@@ -38,7 +39,7 @@ local function serve(conn)
     end
     local length = tonumber(fields:match "\r\ncontent%-length:%s*(%d+)") or 0
     if length > 65536 or length > 0 and not conn:read_exactly(length) then return end
-    keep = not fields:find "\r\nconnection:%s*close"
+    keep = not (fields:find "\r\nconnection:%s*close" or rl.stopping())
     local answer = path == "/stats" and response("200 OK", stats(), keep)
       or keep and HELLO or response("200 OK", "Hello from ringlet!\n", false)
     if not conn:write(answer) then return end
@@ -49,4 +50,4 @@ rl.run(function()
   local server = assert(net.serve(arg[1] or "127.0.0.1:8080", serve))
   print("listening on " .. server:addr())
   io.stdout:flush()
-end, {signals = true})
+end, {signals = true, grace = 3})

@@ -50,6 +50,7 @@ build = {
     ["ringlet.task"] = "lua/ringlet/task.lua",
     ["ringlet.test"] = "lua/ringlet/test.lua",
     ["ringlet.time"] = "lua/ringlet/time.lua",
+    ["ringlet.vm"] = "lua/ringlet/vm.lua",
     ["ringlet.core"] = {
       sources = {
         "src/base/check.c",

@@ -43,6 +43,19 @@ end, {backend = "sim"})
 local where = package.searchpath("ringlet.core", package.cpath)
 print(sum, where)]]
 
+-- A filter that lets io_uring_setup fail with EPERM, as containers do it. Needs the ffi.
+local FORBID = [[
+local ffi = require "ffi"
+ffi.cdef [=[struct insn { uint16_t code; uint8_t jt, jf; uint32_t k; };
+struct prog { unsigned short n; struct insn *insns; };
+int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long);]=]
+local insns = ffi.new("struct insn[4]", {
+  {0x20, 0, 0, 0}, {0x15, 0, 1, 425}, {0x06, 0, 0, 0x00050001}, {0x06, 0, 0, 0x7fff0000}})
+local prog = ffi.new("struct prog[1]", {{4, insns}})
+assert(ffi.C.prctl(38, 1, 0, 0, 0) == 0)
+assert(ffi.C.prctl(22, 2, ffi.cast("unsigned long", prog), 0, 0) == 0)
+]]
+
 describe("the installed library", function()
   local tmp, tree
 
@@ -91,12 +104,31 @@ describe("the installed library", function()
 
   it("is refused by PUC Lua 5.1 with one clear error", function()
     if not has "lua5.1" then return pending "lua5.1 is not installed" end
-    local output, ok = run(("LUA_PATH=%s LUA_CPATH=%s lua5.1 -e %s"):format(
-      quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"),
-      quote(tree .. "/build/luajit/?.so"), quote [[print(select(2, pcall(require, "ringlet")))]]))
-    assert.is_true(ok, output)
-    assert.truthy(output:find("ringlet needs LuaJIT 2.1 or Lua 5.4", 1, true), output)
-    assert.truthy(output:find("Lua 5.1", 1, true), output)
-    assert.is_nil(output:find("undefined symbol", 1, true), output)
+    for _, module in ipairs{"ringlet", "ringlet.net", "ringlet.buffer", "ringlet.test"} do
+      local output, ok = run(("LUA_PATH=%s LUA_CPATH=%s lua5.1 -e %s"):format(
+        quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"),
+        quote(tree .. "/build/luajit/?.so"),
+        quote(("print(select(2, pcall(require, %q)))"):format(module))))
+      assert.is_true(ok, output)
+      assert.truthy(output:find("ringlet needs LuaJIT 2.1 or Lua 5.4", 1, true), output)
+      assert.truthy(output:find("Lua 5.1", 1, true), output)
+      assert.is_nil(output:find("undefined symbol", 1, true), output)
+    end
   end)
+
+  if is_jit then
+    it("says what to do where io_uring is forbidden", function()
+      local script = assert(io.open(tmp .. "/forbidden.lua", "w"))
+      script:write(FORBID, 'print(select(2, pcall(require "ringlet".run, function() end)))')
+      script:close()
+      local output, ok = run(("LUA_PATH=%s LUA_CPATH=%s %s %s/forbidden.lua"):format(
+        quote(tree .. "/lua/?.lua;" .. tree .. "/lua/?/init.lua"),
+        quote(tree .. "/build/luajit/?.so"), interpreter(), tmp))
+      assert.is_true(ok, output)
+      for _, words in ipairs{"io_uring is forbidden here", "sysctl kernel.io_uring_disabled",
+        "seccomp profile", "EPERM"} do
+        assert.truthy(output:find(words, 1, true), output)
+      end
+    end)
+  end
 end)

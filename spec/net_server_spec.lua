@@ -242,6 +242,60 @@ H.both("a server", function(it)
     conn:close()
   end)
 
+  it("waits for no handler that closed its connection longer than the grace", function()
+    local server = assert(net.serve(ANY, function(conn)
+      conn:close()
+      rl.sleep(100)
+    end))
+    local conn = assert(net.connect(server:addr()))
+    rl.sleep(0.02)
+    local from = rl.now()
+    assert.is_true(server:stop(0.05))
+    assert.is_true(rl.now() - from < 2)
+    conn:close()
+  end)
+
+  it("cancels no task but its own, though slots are used again", function()
+    local server = assert(net.serve(ANY, {
+      on_open = function() end, on_data = function() rl.sleep(100) end,
+    }))
+    local conn = assert(net.connect(server:addr()))
+    rl.sleep(0.02)
+    local tasks = {}
+    for i = 1, 10 do
+      tasks[i] = rl.go(rl.sleep, 0.2)
+    end
+    conn:write("x")
+    rl.sleep(0.02)
+    assert.is_true(server:stop(0.02))
+    for i = 1, 10 do
+      assert.is_true((tasks[i]:join()))
+    end
+    conn:close()
+  end)
+
+  it("closes on_data connections as soon as they are answered when it stops", function()
+    local ends = 0
+    local server = assert(net.serve(ANY, {
+      on_data = function(conn, data)
+        rl.sleep(0.05)
+        conn:write(data)
+      end,
+      on_close = function() ends = ends + 1 end,
+    }))
+    local busy, idle = assert(net.connect(server:addr())), assert(net.connect(server:addr()))
+    busy:write("busy")
+    rl.sleep(0.02)
+    local from = rl.now()
+    assert.is_true(server:stop(50))
+    assert.is_true(rl.now() - from < 5)
+    assert.equal("busy", busy:read(1))
+    assert.equal("EOF", select(3, busy:read(1)))
+    assert.equal("EOF", select(3, idle:read(1)))
+    assert.equal(2, ends)
+    close(busy, idle)
+  end)
+
   it("cancels on_data handlers after the grace", function()
     local server = assert(net.serve(ANY, {on_data = function() rl.sleep(100) end}))
     local conn = assert(net.connect(server:addr()))
@@ -296,6 +350,97 @@ describe("a run", function()
     assert.equal(true, got == nil or got == pattern(200000))
   end)
 end)
+
+-- A server whose run is stopped while one client waits for an answer, which takes `WORK` seconds,
+-- and another one is idle. Prints what became of the request, what a new client gets, whether a
+-- handler was cancelled, how many connections ended, and how long that took.
+local STOPPED = H.KILL .. [[
+  local net = require "ringlet.net"
+  local answer, refused, cancelled, ended, from = nil, nil, false, 0, nil
+  local function work(conn, line)
+    local ok, err = pcall(rl.sleep, WORK)
+    cancelled = not ok
+    if not ok then error(err, 0) end
+    conn:write(line, " done\n")
+  end
+  local function task(conn)
+    rl.finally(function()
+      for line in conn:lines() do work(conn, line) end
+    end, function() ended = ended + 1 end)
+  end
+  local on_data = {
+    on_data = function(conn, data) work(conn, data:match "%C+") end,
+    on_close = function() ended = ended + 1 end,
+  }
+  local function client(addr, text)
+    local conn = assert(net.connect(addr))
+    conn:write(text)
+    answer = conn:read_line() or answer
+    conn:read()
+  end
+  local got = rl.run(function()
+    local server = assert(net.serve("127.0.0.1:0", KIND == "task" and task or on_data))
+    rl.daemon(client, server:addr(), "request\n")
+    rl.daemon(client, server:addr(), "")
+    rl.daemon(function()
+      rl.sleep(0.05)
+      from = rl.now()
+      if HOW == "stop" then rl.stop(GRACE) else kill(HOW) end
+      while not rl.stopping() do rl.sleep(0.001) end
+      rl.sleep(0.02)
+      refused = select(3, net.connect(server:addr()))
+      if AGAIN then kill(HOW) end
+    end)
+    return "result"
+  end, {signals = true, grace = GRACE, backend = "uring"})
+  local took, stats = rl.now() - from, rl.stats()
+  print(got, answer, refused, cancelled, ended, stats.tasks + stats.handles + stats.ops)
+  print(took)
+]]
+
+for _, kind in ipairs{"task", "on_data"} do
+  describe("a run with a server, its handler " .. kind, function()
+    local function stopped(how, grace, work, again)
+      if H.missing.uring then
+        return pending(H.missing.uring)
+      end
+      local out, code = H.script(("local KIND, HOW, GRACE, WORK, AGAIN = %q, %q, %g, %g, %s\n")
+        :format(kind, how, grace, work, tostring(again)) .. STOPPED)
+      assert.equal(0, code, out)
+      local line, took = out:match("^(.-)\n(.-)\n$")
+      return line, tonumber(took)
+    end
+
+    -- A function does not tell us that its connection is idle: it is cancelled after the grace.
+    local grace = kind == "task" and 0.5 or 15
+
+    for _, how in ipairs{"TERM", "INT", "stop"} do
+      it("lets requests finish and closes idle connections: " .. how, function()
+        local line, took = stopped(how, grace, 0.2)
+        assert.equal("result\trequest done\tECONNREFUSED\tfalse\t2\t0", line)
+        assert.is_true(took > 0.1 and took < 10, took)
+      end)
+    end
+
+    it("cancels what takes longer than the grace", function()
+      local line, took = stopped("TERM", 0.2, 100)
+      assert.equal("result\tnil\tECONNREFUSED\ttrue\t2\t0", line)
+      assert.is_true(took > 0.15 and took < 10, took)
+    end)
+
+    it("ends at once at the second signal", function()
+      local line, took = stopped("TERM", 500, 100, true)
+      assert.equal("result\tnil\tECONNREFUSED\ttrue\t2\t0", line)
+      assert.is_true(took < 10, took)
+    end)
+
+    it("ends at once when stopped without a grace", function()
+      local line, took = stopped("stop", 0, 100)
+      assert.equal("result\tnil\tnil\ttrue\t2\t0", line)
+      assert.is_true(took < 10, took)
+    end)
+  end)
+end
 
 describe("under faults", function()
   -- Every reply is right as far as it goes, and nothing is left.

@@ -224,7 +224,7 @@ describe("preemption", function()
       hog:join()
       return worst
     end)
-    assert.is_true(late < 0.1, "late by " .. late)
+    assert.is_true(late < (H.torture and 1 or 0.1), "late by " .. late)
   end)
 
   it("of 4 tasks that compute gives each its share", function()

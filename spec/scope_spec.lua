@@ -151,7 +151,7 @@ H.both("scope", function(it)
     end, {limit = 10})
     assert.equal(10, most)
     assert.equal(100, total)
-  end)
+  end, {preempt = false})
 
   it("parks go at the limit until a child ended", function()
     local log = {}

@@ -293,8 +293,10 @@ local server = {}
 ---@return string # "host:port"
 function server:addr() end
 
----Stop accepting, wait for the connections, then cancel what is left. Idle connections of an
----`on_data` server are closed at once. Idempotent: the first call sets the grace.
+---Stop accepting, wait for the connections, then cancel what is left. Connections of an `on_data`
+---server are closed as soon as all they sent is handled, idle ones at once; a handler that is a
+---function decides itself. When the run is stopped, its servers are, with the run's grace; when it
+---is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
 ---
 ---Parks until the server has ended.
 ---@async

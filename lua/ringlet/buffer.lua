@@ -12,6 +12,7 @@
 -- Positions are those of strings: from 1, negative ones from the end.
 -- @module ringlet.buffer
 
+require "ringlet.vm"
 local core = require "ringlet.core"
 
 local M = {}

@@ -17,11 +17,7 @@
 -- @module ringlet
 -- @section Counters
 
-if not rawget(_G, "jit") and _VERSION ~= "Lua 5.4" then
-  error(("ringlet needs LuaJIT 2.1 or Lua 5.4: this is %s, which cannot yield across pcall. "
-    .. "Run your script with `luajit` or `lua5.4`."):format(_VERSION), 0)
-end
-
+require "ringlet.vm"
 local core = require "ringlet.core"
 -- One instance a Lua state: whoever clears package.loaded (test runners do) gets the same again.
 if core.loaded then

@@ -15,6 +15,7 @@
 -- Other codes are the names of errno(3): "ECONNRESET", "EPIPE", "EMFILE" and so on.
 -- @module ringlet.net
 
+require "ringlet.vm"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local net_conn = require "ringlet.net_conn"

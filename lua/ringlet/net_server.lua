@@ -4,7 +4,9 @@
 --
 -- Invariants: `live` counts connections accepted and not ended, and each ends once, in `ended`;
 -- while `live` is at the limit accepting is paused; `empty` is set exactly while none lives. In C
--- every connection knows its server (`owner`) and its task, so a server keeps no table of them.
+-- every connection knows its server (`owner`). `conns` holds connections: with a handler that is a
+-- function by the slot of their task, else by their own. `workers` are the other tasks that handle
+-- connections. Whatever ends a server, `over` is the last that happens to it.
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
@@ -85,7 +87,7 @@ end
 local function start_task(server, conn)
   local slot = core.spawn(threads, 0, server.body)
   server.conns[slot] = conn
-  core.net_claim(conn, server.id, slot)
+  core.net_claim(conn, server.id)
 end
 
 -- Workers. A connection is served from the moment it is accepted until its end is handled.
@@ -102,6 +104,14 @@ local function close_served(server, conn, code)
     succeeded(server, xpcall(on_close, trace, conn, msg, name))
   end
   ended(server, conn)
+end
+
+-- While the server stops, whoever has been answered is not waited for.
+local function close_answered(conn)
+  local stats = core.conn_stats(conn)
+  if stats and stats.queued_in == 0 then
+    conn:close()
+  end
 end
 
 local start_worker
@@ -124,6 +134,8 @@ local function work(server)
         conn = nil
       elseif not succeeded(server, xpcall(on_data, trace, conn, data)) then
         conn:close()
+      elseif server.stopping then
+        close_answered(conn)
       end
     end
   end
@@ -137,19 +149,21 @@ end
 local function open_served(server, conn)
   if not succeeded(server, xpcall(server.on_open, trace, conn)) then
     conn:close()
+  elseif server.stopping then
+    close_answered(conn)
   end
   core.net_rest(conn)
+  server.workers[task.self()] = nil
 end
 
 local function start_served(server, conn)
-  local slot = 0
+  core.net_claim(conn, server.id)
   core.net_crew_add(server.crew, conn, server.conns)
   if server.on_open then
-    slot = task.go(open_served, server, conn)[1]
+    server.workers[task.go(open_served, server, conn)] = true
   else
     core.net_rest(conn)
   end
-  core.net_claim(conn, server.id, slot)
 end
 
 -- Accepting.
@@ -182,32 +196,15 @@ local function accept_all(server)
   end
 end
 
+-- Stopping.
+
 -- Nothing is left that could go on.
 local function over(server)
-  server.listener:close()
   if server.crew then
     core.net_crew_stop(server.crew)
   end
   run.stoppers[server] = nil
   server.over:set()
-end
-
--- Cancelled before `stop`, with everything else: the run ends.
-local function accept_task(server)
-  local ok, err = pcall(accept_all, server)
-  if not server.stopping then
-    core.net_abort_owned(server.id)
-    over(server)
-  end
-  if not ok then
-    error(err, 0)
-  end
-end
-
---- The address it listens on, with the real port.
--- @treturn string "host:port"
-function Server:addr()
-  return self.address
 end
 
 local function close_idle(server)
@@ -218,10 +215,14 @@ local function close_idle(server)
   end
 end
 
+local function handles(server, h)
+  return server.workers[h] or server.body and server.conns[h[1]]
+end
+
 local function cancel_all(server)
-  local slots = core.net_abort_owned(server.id)
+  core.net_abort_owned(server.id)
   for _, h in ipairs(task.all()) do
-    if slots[h[1]] or server.workers[h] then
+    if handles(server, h) then
       h:cancel("server stopped")
     end
   end
@@ -230,28 +231,72 @@ local function cancel_all(server)
   end
 end
 
-local function stop(server, grace)
+local function wait_empty(server, grace)
+  return server.live == 0 or server.empty:wait(grace)
+end
+
+-- Without parking, because the run is being ended and this task with it.
+local function end_at_once(server)
+  server.stopping = true
+  server.listener:close()
+  cancel_all(server)
+  task.daemon(function()
+    local ok, err = pcall(wait_empty, server)
+    over(server)
+    if not ok then
+      error(err, 0)
+    end
+  end)
+end
+
+local function drain(server, grace)
   server.listener:close()
   while core.net_listener_ended(server.listener) == true do end
   if server.crew then
     close_idle(server)
   end
-  if server.live > 0 and not server.empty:wait(grace) then
+  if not wait_empty(server, grace) then
     cancel_all(server)
-    server.empty:wait()
+    wait_empty(server)
   end
   over(server)
+end
+
+local function accept_task(server)
+  local ok, err = pcall(accept_all, server)
+  if not server.stopping then
+    end_at_once(server)
+  end
+  if not ok then
+    error(err, 0)
+  end
+end
+
+local function stop_task(server, grace)
+  local ok, err = pcall(drain, server, grace)
+  if not ok then
+    end_at_once(server)
+    error(err, 0)
+  end
 end
 
 local function begin_stop(server, grace)
   if not server.stopping then
     server.stopping = true
-    task.go(stop, server, grace or GRACE)
+    task.go(stop_task, server, grace or GRACE)
   end
 end
 
---- Stop accepting, wait for the connections, then cancel what is left. Idle connections of an
--- `on_data` server are closed at once. Idempotent: the first call sets the grace.
+--- The address it listens on, with the real port.
+-- @treturn string "host:port"
+function Server:addr()
+  return self.address
+end
+
+--- Stop accepting, wait for the connections, then cancel what is left. Connections of an `on_data`
+-- server are closed as soon as all they sent is handled, idle ones at once; a handler that is a
+-- function decides itself. When the run is stopped, its servers are, with the run's grace; when it
+-- is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
 -- @parks until the server has ended
 -- @tparam[opt=10] number grace seconds to wait
 -- @treturn true
@@ -326,7 +371,7 @@ function M.start(listener, handlers, opts)
   local server = setmetatable({
     id = served, listener = listener, address = listener:addr(), name = opts.name, opts = opts,
     max = opts.max_connections or MAX_CONNECTIONS, live = 0, errors = 0, quiet = QUIET,
-    workers = {}, conns = {}, buffers = opts.buffers,
+    workers = {}, conns = {}, buffers = opts.buffers, stopping = false,
     on_open = handlers.on_open, on_data = handlers.on_data,
     on_close = handlers.on_close, start_conn = handlers.run and start_task or start_served,
     room = sync.event(), empty = sync.event(), over = sync.event(),

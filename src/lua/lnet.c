@@ -518,42 +518,26 @@ static int lnet_crew_gc(lua_State *L)
 	return 0;
 }
 
-/* conn, owner, task slot: whose connection it is */
+/* conn, owner: whose connection it is */
 static int lnet_claim(lua_State *L)
 {
 	struct rl_stream *s = conn_at(L, 1);
-	if (!s)
-		return 0;
-	s->owner = (uint32_t)lua_tointeger(L, 2);
-	s->task = (uint32_t)lua_tointeger(L, 3);
+	if (s)
+		s->owner = (uint32_t)lua_tointeger(L, 2);
 	return 0;
 }
 
-/* The next open stream of an owner from slot *i on, which moves behind it; NULL: no more. */
-static struct rl_stream *next_owned(const struct rl_net *net, uint32_t owner, uint32_t *i)
-{
-	for (struct rl_stream *s = rl_slab_at(net->streams, *i); s; s = rl_slab_at(net->streams, *i)) {
-		++*i;
-		if (rl_stream_is_live(s) && s->owner == owner && !(s->flags & RL_STREAM_CLOSED))
-			return s;
-	}
-	return NULL;
-}
-
-/* owner -> set of the tasks' slots; its connections are reset */
+/* owner: its connections are reset, also those that are closed and still send */
 static int lnet_abort_owned(lua_State *L)
 {
 	struct rl_net *net = rl_lnet_net(L, rl_lnet_of(L));
-	uint32_t owner = (uint32_t)lua_tointeger(L, 1), i = 0;
-	lua_createtable(L, 0, 0);
-	for (struct rl_stream *s = next_owned(net, owner, &i); s; s = next_owned(net, owner, &i)) {
-		if (s->task > 0) {
-			lua_pushboolean(L, 1);
-			lua_rawseti(L, -2, (int)s->task);
-		}
-		rl_stream_abort(s);
+	uint32_t owner = (uint32_t)lua_tointeger(L, 1);
+	for (uint32_t i = 0; i < net->streams->used; i++) {
+		struct rl_stream *s = rl_slab_at(net->streams, i);
+		if (s && rl_stream_is_live(s) && s->owner == owner)
+			rl_stream_abort(s);
 	}
-	return 1;
+	return 0;
 }
 
 /* conn -> is a handler at work on it? */

@@ -78,7 +78,7 @@ struct rl_stream {
 	uint32_t reads, writes;      /* completed receives and sends */
 	uint32_t need;               /* bytes the reader waits for; 0 once it has read */
 	uint32_t slot;
-	uint32_t owner, task;        /* the floor above's: whose it is, and which task handles it */
+	uint32_t owner;              /* the floor above's: whose it is */
 	int16_t in_err, out_err;     /* why nothing can be received or sent any more */
 	uint16_t flags;
 };
