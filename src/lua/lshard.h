@@ -46,6 +46,9 @@ struct rl_lua {
 	bool interrupted;        /* Ctrl-C's error was raised in a callback of ours */
 	bool gc_cycle;
 	unsigned gc_steps;       /* how many steps this cycle may still take */
+	/* Before a task that was woken runs, if its `gives` is not 0: put what it waited for on its
+	 * stack. Returns how many values, 0: it has to look itself. */
+	int (*give)(struct rl_lua *h, struct rl_task *t);
 	struct rl_watch *watch;  /* NULL: no preemption */
 	struct rl_signals *signals;
 	volatile sig_atomic_t brk;

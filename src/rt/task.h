@@ -93,6 +93,7 @@ struct rl_task {
 	uint16_t more_len;
 	uint16_t raises;         /* cancels swallowed so far */
 	uint8_t state, reason, flags;
+	uint8_t gives;           /* not 0: the binding puts on its stack what it was woken for */
 };
 
 const char *rl_reason_name(unsigned reason);
