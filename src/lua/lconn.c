@@ -22,18 +22,26 @@
 #define ALL_MAX (16u << 20)   /* the same, of read_all */
 #define SECONDS_MAX 1e9
 
+/* What a parked reader is given when bytes came: the word to look again, or the bytes. */
+enum give { GIVE_WORD, GIVE_STRING, GIVE_SLICE };
+
 /* Checks. */
 
 /* The stream of the connection at 1, or NULL when it is over (closed, or its run ended). */
+static struct rl_stream *conn_of(lua_State *L, const struct rl_lnet *n)
+{
+	return *rl_lnet_handle(L, n->conn_class, 1, "conn");
+}
+
 static struct rl_stream *check_conn(lua_State *L)
 {
-	return *rl_lnet_handle(L, rl_lnet_of(L)->conn_class, 1, "conn");
+	return conn_of(L, rl_lnet_of(L));
 }
 
 /* The same for a function that takes input. */
-static struct rl_stream *check_reader(lua_State *L)
+static struct rl_stream *check_reader(lua_State *L, const struct rl_lnet *n)
 {
-	struct rl_stream *s = check_conn(L);
+	struct rl_stream *s = conn_of(L, n);
 	if (!s)
 		return NULL;
 	if ((s->flags & (RL_STREAM_SERVED | RL_STREAM_BUSY)) == RL_STREAM_SERVED)
@@ -56,10 +64,9 @@ static uint32_t check_count(lua_State *L, int arg, uint32_t missing, const char 
 /* When an operation that begins now ends: its own timeout, or the connection's. */
 static int64_t due_of(lua_State *L, int arg, const struct rl_stream *s, int64_t usual_ns)
 {
-	struct rl_lua *h = rl_lua_of(L);
 	if (!lua_isnoneornil(L, arg))
 		return rl_lnet_deadline(L, arg);
-	return s->more && usual_ns >= 0 ? rl_shard_now(&h->shard) + usual_ns : -1;
+	return s->more && usual_ns >= 0 ? rl_shard_now(s->net->shard) + usual_ns : -1;
 }
 
 static int64_t read_default(const struct rl_stream *s)
@@ -84,7 +91,6 @@ static char *scratch(struct rl_lnet *n, size_t size)
 /* Push the first `len` bytes received, which are there, as a string. */
 static void push_bytes(lua_State *L, const struct rl_stream *s, uint32_t len)
 {
-	struct rl_lnet *n = rl_lnet_of(L);
 	const struct rl_piece *head = rl_bytes_head(&s->in);
 	if (len == 0) {
 		lua_pushliteral(L, "");
@@ -94,6 +100,7 @@ static void push_bytes(lua_State *L, const struct rl_stream *s, uint32_t len)
 		lua_pushlstring(L, rl_piece_at(head), len);
 		return;
 	}
+	struct rl_lnet *n = rl_lnet_of(L);
 	char *joined = scratch(n, len);
 	if (!joined)
 		luaL_error(L, "not enough memory");
@@ -113,17 +120,24 @@ static int give_bytes(lua_State *L, struct rl_stream *s, uint32_t len, uint32_t 
 	return 1;
 }
 
-/* Park until `need` bytes are there, or the stream ends. `most`: what may come to be needed. */
-static int park_reader(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int64_t due)
+/* Park until `need` bytes are there, or the stream ends. `most`: what may come to be needed;
+ * `gives`: enum give. */
+static int park_reader(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int64_t due,
+	enum give gives)
 {
-	struct rl_lua *h = rl_lua_of(L);
-	rl_lua_check_park(L, h);
+	struct rl_lua *h = rl_lnet_of(L)->shard;
+	struct rl_task *t = rl_lua_check_park(L, h);
 	int err = rl_stream_expect(s, need, most);
 	if (err == 0)
 		err = rl_stream_has(s, need);
 	if (err != 0 && err != -EAGAIN)
 		return rl_lua_fail(L, err);
-	return rl_lua_park(L, h, &s->readers, RL_REASON_READ, due);
+	if (due == 0)
+		return rl_lua_fail(L, -ETIMEDOUT);
+	t->gives = (uint8_t)gives;
+	rl_wait_add(t, &s->readers, 0, 0);
+	rl_wait_park(&h->shard, t, RL_REASON_READ, due);
+	return lua_yield(L, lua_gettop(L));
 }
 
 /* As above for a read that may park several times: its deadline is kept with the stream. */
@@ -140,14 +154,19 @@ static int park_again(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t
 		if (s->more)
 			s->more->reader_ns = due;
 	}
-	return park_reader(L, s, need, most, due);
+	return park_reader(L, s, need, most, due, GIVE_WORD);
+}
+
+static bool is_cancelled(const struct rl_lua *h)
+{
+	return h->shard.current && (h->shard.current->flags & RL_TASK_CANCEL);
 }
 
 /* What every read begins with. False: the function returns *results. */
 static bool begin_read(lua_State *L, struct rl_stream *s, int *results)
 {
-	struct rl_lua *h = rl_lua_of(L);
-	if (s && !rl_lua_is_cancelled(h)) {
+	struct rl_lua *h = rl_lnet_of(L)->shard;
+	if (s && !is_cancelled(h)) {
 		rl_stream_unlend(s);
 		return true;
 	}
@@ -155,21 +174,62 @@ static bool begin_read(lua_State *L, struct rl_stream *s, int *results)
 	return false;
 }
 
-/* conn, [timeout] */
+/* How much one read takes: the first piece, or with it those behind it. */
+static uint32_t read_len(const struct rl_stream *s)
+{
+	uint32_t len = rl_bytes_head(&s->in)->len;
+	if (len >= JOIN_BELOW || s->in.len == len)
+		return len;
+	return s->in.len < RL_READ_HIGH ? s->in.len : RL_READ_HIGH;
+}
+
+/* Push a loan of the first piece: 1 value, or a code. */
+static int give_slice(lua_State *L, struct rl_lua *h, struct rl_stream *s)
+{
+	struct rl_piece piece;
+	int err = rl_stream_lend(s, &piece);
+	if (err < 0)
+		return err;
+	rl_lbuffer_push(L, h, &piece);
+	return 1;
+}
+
+/* A reader that was woken gets what came without asking for it. Whatever is not plain - an end, an
+ * error, another reader, bytes in several pieces - it has to ask for. The arguments of read and
+ * read_buffer are what it yielded, and leave room for a value above them. It is made on the state
+ * of the loop, since a coroutine that is parked must not run finalizers. */
+static int give_news(struct rl_lua *h, struct rl_task *t)
+{
+	lua_State *L = h->main, *co = t->co;
+	struct rl_stream **handle = lua_touserdata(co, -2);
+	struct rl_stream *s = handle ? *handle : NULL;
+	if (!s || rl_stream_status(s) != 0 || !rl_list_empty(&s->readers.waiters))
+		return 0;
+	if (t->gives == GIVE_STRING) {
+		uint32_t len = read_len(s);
+		if (len > rl_bytes_head(&s->in)->len)
+			return 0;
+		give_bytes(L, s, len, len);
+	} else if (give_slice(L, h, s) < 0) {
+		return 0;
+	}
+	lua_xmove(L, co, 1);
+	return 1;
+}
+
+/* conn, [timeout]; the same again after a park that gave no value */
 static int lconn_read(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L);
+	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
 	if (!begin_read(L, s, &results))
 		return results;
 	int status = rl_stream_status(s);
 	if (status == -EAGAIN)
-		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)));
+		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)), GIVE_STRING);
 	if (status < 0)
 		return rl_lua_fail(L, status);
-	uint32_t len = rl_bytes_head(&s->in)->len;
-	if (len < JOIN_BELOW && s->in.len > len)
-		len = s->in.len < RL_READ_HIGH ? s->in.len : RL_READ_HIGH;
+	uint32_t len = read_len(s);
 	return give_bytes(L, s, len, len);
 }
 
@@ -177,26 +237,22 @@ static int lconn_read(lua_State *L)
 static int lconn_read_buffer(lua_State *L)
 {
 	int results;
-	struct rl_piece piece;
-	struct rl_stream *s = check_reader(L);
+	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
 	if (!begin_read(L, s, &results))
 		return results;
 	int status = rl_stream_status(s);
 	if (status == -EAGAIN)
-		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)));
+		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)), GIVE_SLICE);
 	if (status == 0)
-		status = rl_stream_lend(s, &piece);
-	if (status < 0)
-		return rl_lua_fail(L, status);
-	rl_lbuffer_push(L, rl_lua_of(L), &piece);
-	return 1;
+		status = give_slice(L, rl_lnet_of(L)->shard, s);
+	return status < 0 ? rl_lua_fail(L, status) : status;
 }
 
 /* conn, n, [timeout], [again] */
 static int lconn_read_exactly(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L);
+	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
 	uint32_t n = check_count(L, 2, 0, "a number of bytes expected");
 	if (!begin_read(L, s, &results))
 		return results;
@@ -233,7 +289,7 @@ static int await_delim(lua_State *L, struct rl_stream *s, uint64_t longest, int 
 static int lconn_read_until(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L);
+	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
 	size_t len = 0;
 	const char *delim = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : NULL;
 	if (len == 0)
@@ -253,7 +309,7 @@ static int lconn_read_until(lua_State *L)
 static int lconn_read_line(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L);
+	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
 	uint32_t max = check_count(L, 2, UNTIL_MAX, "max: a number of bytes expected");
 	char before = 0;
 	if (!begin_read(L, s, &results))
@@ -273,7 +329,7 @@ static int lconn_read_line(lua_State *L)
 static int lconn_read_all(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L);
+	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
 	uint32_t max = check_count(L, 2, ALL_MAX, "max: a number of bytes expected");
 	if (!begin_read(L, s, &results))
 		return results;
@@ -366,12 +422,44 @@ static int write_now(lua_State *L, struct rl_stream *s, int top)
 	return 1;
 }
 
+/* One string or slice to a connection that can take it: 0, an error, or 1: not so plain. */
+static int write_one(lua_State *L, struct rl_lua *h, struct rl_stream *s)
+{
+	const struct rl_slice *slice = NULL;
+	bool is_string = lua_type(L, 2) == LUA_TSTRING;
+	if (!is_string)
+		slice = rl_lbuffer_test(L, 2);
+	if (!is_string && (!slice || !rl_lbuffer_is_valid(h, slice)))
+		return 1;
+	int status = rl_out_begin(s, false);
+	if (status != 0)
+		return 1;
+	if (is_string) {
+		size_t len;
+		const char *text = lua_tolstring(L, 2, &len);
+		status = rl_out_write(s, text, len);
+	} else {
+		status = rl_out_write_chunk(s, slice->chunk, slice->off, slice->len);
+	}
+	rl_out_end(s, status);
+	return status;
+}
+
 /* conn, ...: 1, or true after the wait for its turn, which write_turn takes. */
 static int lconn_write(lua_State *L)
 {
-	struct rl_lua *h = rl_lua_of(L);
-	struct rl_stream *s = check_conn(L);
-	int top = lua_gettop(L);
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_lua *h = n->shard;
+	struct rl_stream *s = conn_of(L, n);
+	int top = lua_gettop(L), plain = 1;
+	if (top == 2 && s && !is_cancelled(h))
+		plain = write_one(L, h, s);
+	if (plain < 0)
+		return rl_lua_fail(L, plain);
+	if (plain == 0) {
+		lua_pushinteger(L, 1);
+		return 1;
+	}
 	check_values(L, 2, top);
 	if (!s)
 		return rl_lua_fail(L, -RL_ECLOSED);
@@ -667,6 +755,7 @@ static const luaL_Reg functions[] = {
 
 void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n)
 {
+	n->shard->give = give_news;
 	rl_lnet_register(L, n, functions);
 	luaL_newmetatable(L, CONN);
 	rl_lnet_register(L, n, methods);

@@ -33,6 +33,7 @@ struct rl_lua {
 	int threads_ref;         /* registry: coroutine (or what to start) by slot */
 	int handles_ref;         /* registry: task handle by slot, weak */
 	int credit_ref;          /* registry: {credit}, see lua/ringlet/turn.lua */
+	int loan_ref;            /* registry: the class of slices that are lent */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
 	int overran_ref;         /* registry: function(slot) */
 	bool credit_on;

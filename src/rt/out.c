@@ -252,9 +252,10 @@ void rl_out_end(struct rl_stream *s, int err)
 		rl_out_fail(s, err);
 	else if (o->queue.len > 0)
 		rl_shard_mark(s->net->shard, &o->dirty);
-	if (!s->out_err && o->queue.len < write_high(s))
+	if (!rl_list_empty(&o->writers.waiters) && !s->out_err && o->queue.len < write_high(s))
 		wake_writer(s);
-	rl_out_trim(s);
+	if (o->queue.len == 0)
+		rl_out_trim(s);
 }
 
 uint64_t rl_out_accepted(const struct rl_stream *s)
