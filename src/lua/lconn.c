@@ -28,20 +28,15 @@ enum give { GIVE_WORD, GIVE_STRING, GIVE_SLICE };
 /* Checks. */
 
 /* The stream of the connection at 1, or NULL when it is over (closed, or its run ended). */
-static struct rl_stream *conn_of(lua_State *L, const struct rl_lnet *n)
-{
-	return *rl_lnet_handle(L, n->conn_class, 1, "conn");
-}
-
 static struct rl_stream *check_conn(lua_State *L)
 {
-	return conn_of(L, rl_lnet_of(L));
+	return rl_lnet_conn(L, rl_lnet_of(L), 1);
 }
 
 /* The same for a function that takes input. */
-static struct rl_stream *check_reader(lua_State *L, const struct rl_lnet *n)
+static struct rl_stream *check_reader(lua_State *L, struct rl_lnet *n)
 {
-	struct rl_stream *s = conn_of(L, n);
+	struct rl_stream *s = rl_lnet_conn(L, n, 1);
 	if (!s)
 		return NULL;
 	if ((s->flags & (RL_STREAM_SERVED | RL_STREAM_BUSY)) == RL_STREAM_SERVED)
@@ -122,10 +117,9 @@ static int give_bytes(lua_State *L, struct rl_stream *s, uint32_t len, uint32_t 
 
 /* Park until `need` bytes are there, or the stream ends. `most`: what may come to be needed;
  * `gives`: enum give. */
-static int park_reader(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int64_t due,
-	enum give gives)
+static int park_reader(lua_State *L, struct rl_lua *h, struct rl_stream *s, uint32_t need,
+	uint32_t most, int64_t due, enum give gives)
 {
-	struct rl_lua *h = rl_lnet_of(L)->shard;
 	struct rl_task *t = rl_lua_check_park(L, h);
 	int err = rl_stream_expect(s, need, most);
 	if (err == 0)
@@ -154,7 +148,7 @@ static int park_again(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t
 		if (s->more)
 			s->more->reader_ns = due;
 	}
-	return park_reader(L, s, need, most, due, GIVE_WORD);
+	return park_reader(L, rl_lnet_of(L)->shard, s, need, most, due, GIVE_WORD);
 }
 
 static bool is_cancelled(const struct rl_lua *h)
@@ -163,9 +157,8 @@ static bool is_cancelled(const struct rl_lua *h)
 }
 
 /* What every read begins with. False: the function returns *results. */
-static bool begin_read(lua_State *L, struct rl_stream *s, int *results)
+static bool begin_read(lua_State *L, struct rl_lua *h, struct rl_stream *s, int *results)
 {
-	struct rl_lua *h = rl_lnet_of(L)->shard;
 	if (s && !is_cancelled(h)) {
 		rl_stream_unlend(s);
 		return true;
@@ -217,53 +210,61 @@ static int give_news(struct rl_lua *h, struct rl_task *t)
 	return 1;
 }
 
-/* conn, [timeout]; the same again after a park that gave no value */
+/* What read and read_buffer begin with. True: bytes are there; else *results is returned. */
+static bool await_bytes(lua_State *L, struct rl_lua *h, struct rl_stream *s, enum give gives,
+	int *results)
+{
+	if (!begin_read(L, h, s, results))
+		return false;
+	int status = rl_stream_status(s);
+	if (status == -EAGAIN)
+		*results = park_reader(L, h, s, 1, 1, due_of(L, 2, s, read_default(s)), gives);
+	else if (status < 0)
+		*results = rl_lua_fail(L, status);
+	return status == 0;
+}
+
+/* conn, [timeout]; the same again after a park that gave the word */
 static int lconn_read(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
-	if (!begin_read(L, s, &results))
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_stream *s = check_reader(L, n);
+	if (!await_bytes(L, n->shard, s, GIVE_STRING, &results))
 		return results;
-	int status = rl_stream_status(s);
-	if (status == -EAGAIN)
-		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)), GIVE_STRING);
-	if (status < 0)
-		return rl_lua_fail(L, status);
 	uint32_t len = read_len(s);
 	return give_bytes(L, s, len, len);
 }
 
-/* conn, [timeout] */
+/* the same */
 static int lconn_read_buffer(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
-	if (!begin_read(L, s, &results))
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_stream *s = check_reader(L, n);
+	if (!await_bytes(L, n->shard, s, GIVE_SLICE, &results))
 		return results;
-	int status = rl_stream_status(s);
-	if (status == -EAGAIN)
-		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)), GIVE_SLICE);
-	if (status == 0)
-		status = give_slice(L, rl_lnet_of(L)->shard, s);
-	return status < 0 ? rl_lua_fail(L, status) : status;
+	results = give_slice(L, n->shard, s);
+	return results < 0 ? rl_lua_fail(L, results) : results;
 }
 
 /* conn, n, [timeout], [again] */
 static int lconn_read_exactly(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
-	uint32_t n = check_count(L, 2, 0, "a number of bytes expected");
-	if (!begin_read(L, s, &results))
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_stream *s = check_reader(L, n);
+	uint32_t len = check_count(L, 2, 0, "a number of bytes expected");
+	if (!begin_read(L, n->shard, s, &results))
 		return results;
-	int status = n == 0 ? 0 : rl_stream_has(s, n);
-	if (n == 0 && (s->flags & RL_STREAM_CLOSED))
+	int status = len == 0 ? 0 : rl_stream_has(s, len);
+	if (len == 0 && (s->flags & RL_STREAM_CLOSED))
 		status = -RL_ECLOSED;
 	if (status == -EAGAIN)
-		return park_again(L, s, n, n, 3);
+		return park_again(L, s, len, len, 3);
 	if (status < 0)
 		return rl_lua_fail(L, status);
-	return give_bytes(L, s, n, n);
+	return give_bytes(L, s, len, len);
 }
 
 /* Look for `delim` in what was received; -1: not there. A reader that parked has seen all but what
@@ -289,13 +290,14 @@ static int await_delim(lua_State *L, struct rl_stream *s, uint64_t longest, int 
 static int lconn_read_until(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_stream *s = check_reader(L, n);
 	size_t len = 0;
 	const char *delim = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : NULL;
 	if (len == 0)
 		return rl_lnet_raise(L, "a delimiter (a string that is not empty) expected");
 	uint32_t max = check_count(L, 3, UNTIL_MAX, "max: a number of bytes expected");
-	if (!begin_read(L, s, &results))
+	if (!begin_read(L, n->shard, s, &results))
 		return results;
 	int64_t at = find_delim(s, delim, len, lua_toboolean(L, 5));
 	if (at < 0)
@@ -309,10 +311,11 @@ static int lconn_read_until(lua_State *L)
 static int lconn_read_line(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_stream *s = check_reader(L, n);
 	uint32_t max = check_count(L, 2, UNTIL_MAX, "max: a number of bytes expected");
 	char before = 0;
-	if (!begin_read(L, s, &results))
+	if (!begin_read(L, n->shard, s, &results))
 		return results;
 	int64_t at = find_delim(s, "\n", 1, lua_toboolean(L, 4));
 	if (at < 0)
@@ -329,9 +332,10 @@ static int lconn_read_line(lua_State *L)
 static int lconn_read_all(lua_State *L)
 {
 	int results;
-	struct rl_stream *s = check_reader(L, rl_lnet_of(L));
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_stream *s = check_reader(L, n);
 	uint32_t max = check_count(L, 2, ALL_MAX, "max: a number of bytes expected");
-	if (!begin_read(L, s, &results))
+	if (!begin_read(L, n->shard, s, &results))
 		return results;
 	if (s->in.len > max)
 		return rl_lua_fail(L, -EMSGSIZE);
@@ -450,7 +454,7 @@ static int lconn_write(lua_State *L)
 {
 	struct rl_lnet *n = rl_lnet_of(L);
 	struct rl_lua *h = n->shard;
-	struct rl_stream *s = conn_of(L, n);
+	struct rl_stream *s = rl_lnet_conn(L, n, 1);
 	int top = lua_gettop(L), plain = 1;
 	if (top == 2 && s && !is_cancelled(h))
 		plain = write_one(L, h, s);
@@ -759,6 +763,5 @@ void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n)
 	rl_lnet_register(L, n, functions);
 	luaL_newmetatable(L, CONN);
 	rl_lnet_register(L, n, methods);
-	n->conn_class = lua_topointer(L, -1);
 	lua_setfield(L, -2, "conn_class");
 }

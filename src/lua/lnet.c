@@ -90,9 +90,13 @@ static void *new_handle(lua_State *L, const char *class)
 	return handle;
 }
 
-struct rl_stream **rl_lnet_new_conn(lua_State *L)
+struct rl_stream **rl_lnet_new_conn(lua_State *L, const struct rl_lnet *n)
 {
-	return new_handle(L, "ringlet.conn");
+	struct rl_conn *c = lua_newuserdata(L, sizeof *c);
+	*c = (struct rl_conn){NULL, n};
+	luaL_getmetatable(L, "ringlet.conn");
+	lua_setmetatable(L, -2);
+	return &c->stream;
 }
 
 int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd)
@@ -229,7 +233,7 @@ static int lnet_dial_wait(lua_State *L)
 		return rl_lua_fail(L, -RL_ECLOSED);
 	if (!d->over)
 		return rl_lua_park(L, rl_lua_of(L), &d->waiters, RL_REASON_CONNECT, rl_lnet_due(L, 2));
-	struct rl_stream **handle = rl_lnet_new_conn(L);
+	struct rl_stream **handle = rl_lnet_new_conn(L, rl_lnet_of(L));
 	int fd = rl_dial_take(d);
 	int err = fd < 0 ? fd : rl_lnet_adopt(d->net, handle, fd);
 	return err < 0 ? rl_lua_fail(L, err) : 1;
@@ -297,7 +301,7 @@ static int lnet_accept(lua_State *L)
 	if (l->len == 0)
 		rl_lua_check_park(L, h);
 	int64_t due = rl_lnet_due(L, 2);
-	struct rl_stream **handle = rl_lnet_new_conn(L);
+	struct rl_stream **handle = rl_lnet_new_conn(L, rl_lnet_of(L));
 	int fd = rl_listener_accept(l);
 	if (fd == -EAGAIN) {
 		lua_pop(L, 1);
@@ -407,7 +411,7 @@ static int lnet_crew(lua_State *L)
 
 static struct rl_stream *conn_at(lua_State *L, int arg)
 {
-	return *rl_lnet_handle(L, rl_lnet_of(L)->conn_class, arg, "conn");
+	return rl_lnet_conn(L, rl_lnet_of(L), arg);
 }
 
 /* crew, conn, conns: the connection is busy until net_next or net_rest gets it back */

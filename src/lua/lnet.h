@@ -13,10 +13,16 @@
 #include "rt/net.h"
 #include "rt/stream.h"
 
+/* What a connection's userdata holds: the pointer variable, and what says that it is one. */
+struct rl_conn {
+	struct rl_stream *stream;
+	const void *tag;         /* the lnet */
+};
+
 struct rl_lnet {
 	struct rl_lua *shard;
 	/* Metatables, as lua_topointer shows them; the registry holds them. */
-	const void *conn_class, *listener_class, *dial_class, *resolve_class, *crew_class;
+	const void *listener_class, *dial_class, *resolve_class, *crew_class;
 	char *scratch;           /* to join pieces in */
 	size_t scratch_size;
 };
@@ -35,12 +41,24 @@ void rl_lnet_register(lua_State *L, struct rl_lnet *n, const luaL_Reg *regs);
 /* The handle (a pointer variable) of a class at `arg`; raises "<what> expected". */
 void **rl_lnet_handle(lua_State *L, const void *class, int arg, const char *what);
 
+/* The stream of the connection at `arg`, or NULL when it is over; raises unless it is one. */
+static inline struct rl_stream *rl_lnet_conn(lua_State *L, struct rl_lnet *n, int arg)
+{
+	if (rl_rawlen(L, arg) == sizeof(struct rl_conn)) {
+		const struct rl_conn *c = lua_touserdata(L, arg);
+		if (c && c->tag == n)
+			return c->stream;
+	}
+	rl_lnet_handle(L, NULL, arg, "conn");
+	return NULL;
+}
+
 /* The shard's net; raises outside run or without memory. */
 struct rl_net *rl_lnet_net(lua_State *L, struct rl_lnet *n);
 
 /* A closed connection handle on top of the stack; and put a stream around a descriptor into it:
  * 0, or -ENOMEM, in which case the descriptor is closed. */
-struct rl_stream **rl_lnet_new_conn(lua_State *L);
+struct rl_stream **rl_lnet_new_conn(lua_State *L, const struct rl_lnet *n);
 int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd);
 
 /* A timeout at `arg`, as rl_lua_deadline. */
