@@ -16,6 +16,7 @@ local task = require "ringlet.task"
 local time = require "ringlet.time"
 
 local threads = core.tables()
+local current = core.current
 local next_news, lacks_worker = core.net_next, core.net_lacks_worker
 
 local M = {}
@@ -67,18 +68,19 @@ local function task_body(server, handler)
   local conns = server.conns
 
   local function conn_of_task()
-    return conns[(core.current())]
+    return conns[(current())]
   end
 
   local function finish(ok, err)
-    local slot = core.current()
+    local slot = current()
     succeeded(server, ok, err)
     ended(server, conns[slot])
     conns[slot] = false
   end
 
   return function()
-    return finish(xpcall(handler, trace, conn_of_task()))
+    local ok, err = xpcall(handler, trace, conn_of_task())
+    finish(ok, err)
   end
 end
 

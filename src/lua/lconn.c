@@ -194,7 +194,7 @@ static int give_slice(lua_State *L, struct rl_lua *h, struct rl_stream *s)
 static int give_news(struct rl_lua *h, struct rl_task *t)
 {
 	lua_State *L = h->main, *co = t->co;
-	struct rl_stream **handle = lua_touserdata(co, -2);
+	struct rl_stream **handle = lua_touserdata(co, 1);
 	struct rl_stream *s = handle ? *handle : NULL;
 	if (!s || rl_stream_status(s) != 0 || !rl_list_empty(&s->readers.waiters))
 		return 0;
