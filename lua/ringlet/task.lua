@@ -329,6 +329,11 @@ local function leave_parent(h, ok, err)
   end
 end
 
+-- slot -> value, and what is called with it when that task has ended, outside any task. For tasks
+-- that are too many to have handles.
+M.wards = {}
+M.on_ward_end = nil
+
 -- The core's word that a task ended: watched ones, and every failure.
 local function ended(slot, id, ok, err, co, dropped)
   local h = handle_of(slot, id)
@@ -345,6 +350,11 @@ local function ended(slot, id, ok, err, co, dropped)
   local joined = h.q and core.wake_all(h.q, outcome(h)) or 0
   if h.on_end then
     h.on_end(h, ok, err)
+  end
+  local ward = M.wards[slot]
+  if ward then
+    M.wards[slot] = false
+    M.on_ward_end(ward, ok, err)
   end
   if h.parent then
     leave_parent(h, ok, err)

@@ -451,8 +451,10 @@ static int lnet_rest(lua_State *L)
 	return 0;
 }
 
-/* What the next stream has: conn, data | conn, nil, code. The connection's handle is on top. */
-static int give_news(lua_State *L, struct rl_stream *s, bool buffers)
+/* What the next stream has: conn, data, false | conn, nil, code; and whether a worker should be
+ * started before this one goes into a handler. The connection's handle is on top. */
+static int give_news(lua_State *L, struct rl_lua *h, struct rl_crew *c, struct rl_stream *s,
+	bool buffers)
 {
 	struct rl_piece piece;
 	int status = rl_stream_status(s);
@@ -461,25 +463,27 @@ static int give_news(lua_State *L, struct rl_stream *s, bool buffers)
 	if (status < 0) {
 		lua_pushnil(L);
 		lua_pushinteger(L, status);
-		return 3;
+	} else if (buffers) {
+		rl_lbuffer_push(L, h, &piece);
+		lua_pushboolean(L, 0);
+	} else {
+		const struct rl_piece *head = rl_bytes_head(&s->in);
+		lua_pushlstring(L, rl_piece_at(head), head->len);
+		rl_stream_consume(s, head->len);
+		lua_pushboolean(L, 0);
 	}
-	if (buffers) {
-		rl_lbuffer_push(L, rl_lua_of(L), &piece);
-		return 2;
-	}
-	const struct rl_piece *head = rl_bytes_head(&s->in);
-	lua_pushlstring(L, rl_piece_at(head), head->len);
-	rl_stream_consume(s, head->len);
-	return 2;
+	lua_pushboolean(L, rl_crew_lacks_worker(c));
+	return 4;
 }
 
-/* crew, conn (nil: none) that rests now, conns, buffers -> conn, data | conn, nil, code | true
- * after a wait | false: this worker should end */
+/* crew, conn (nil: none) that rests now, conns, buffers -> conn, ... as above | true after a wait |
+ * false: this worker should end */
 static int lnet_next(lua_State *L)
 {
-	struct rl_lua *h = rl_lua_of(L);
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_lua *h = n->shard;
 	struct rl_crew *c = *check_crew(L);
-	struct rl_stream *s = lua_isnil(L, 2) ? NULL : conn_at(L, 2);
+	struct rl_stream *s = lua_isnil(L, 2) ? NULL : rl_lnet_conn(L, n, 2);
 	if (s) {
 		rl_stream_unlend(s);
 		rl_crew_rest(s);
@@ -489,19 +493,11 @@ static int lnet_next(lua_State *L)
 	s = c ? rl_crew_next(c) : NULL;
 	if (s) {
 		lua_rawgeti(L, 3, (int)s->slot + 1);
-		return give_news(L, s, lua_toboolean(L, 4));
+		return give_news(L, h, c, s, lua_toboolean(L, 4));
 	}
 	if (c && rl_crew_idle(c))
 		return rl_lua_park(L, h, &c->workers, RL_REASON_SERVER, -1);
 	lua_pushboolean(L, 0);
-	return 1;
-}
-
-/* crew -> should a worker be started before this one goes into a handler? */
-static int lnet_lacks_worker(lua_State *L)
-{
-	struct rl_crew *c = *check_crew(L);
-	lua_pushboolean(L, c && rl_crew_lacks_worker(c));
 	return 1;
 }
 
@@ -531,6 +527,14 @@ static int lnet_claim(lua_State *L)
 	s->owner = (uint32_t)lua_tointeger(L, 2);
 	s->task = (uint32_t)lua_tointeger(L, 3);
 	return 0;
+}
+
+/* conn -> owner, 0 when its run is over */
+static int lnet_owner(lua_State *L)
+{
+	struct rl_stream *s = conn_at(L, 1);
+	lua_pushinteger(L, s ? (lua_Integer)s->owner : 0);
+	return 1;
 }
 
 /* The next open stream of an owner from slot *i on, which moves behind it; NULL: no more. */
@@ -595,9 +599,9 @@ static const luaL_Reg functions[] = {
 	{"net_next", lnet_next},
 	{"net_rest", lnet_rest},
 	{"net_claim", lnet_claim},
+	{"net_owner", lnet_owner},
 	{"net_abort_owned", lnet_abort_owned},
 	{"net_is_busy", lnet_is_busy},
-	{"net_lacks_worker", lnet_lacks_worker},
 	{NULL, NULL},
 };
 
