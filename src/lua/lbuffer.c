@@ -67,7 +67,9 @@ static struct rl_slice *new_slice(lua_State *L, const char *key)
 void rl_lbuffer_push(lua_State *L, struct rl_lua *h, const struct rl_piece *p)
 {
 	struct rl_slice *s = lua_newuserdata(L, sizeof *s);
-	*s = (struct rl_slice){&loan_key, p->chunk, p->chunk->gen, p->off, p->len, h->shard.net->serial};
+	*s = (struct rl_slice){
+		&loan_key, p->chunk, p->chunk->gen, p->off, p->len, h->shard.net->serial,
+	};
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->loan_ref);
 	lua_setmetatable(L, -2);
 }

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define LNET "ringlet.net.state"
+#define COUNT_MAX (1u << 30)
 
 /* Helpers. */
 
@@ -78,6 +79,16 @@ int64_t rl_lnet_deadline(lua_State *L, int arg)
 int64_t rl_lnet_due(lua_State *L, int arg)
 {
 	return lua_isnoneornil(L, arg) ? -1 : (int64_t)lua_tonumber(L, arg);
+}
+
+uint32_t rl_lnet_count(lua_State *L, int arg, uint32_t missing, const char *what)
+{
+	if (lua_isnoneornil(L, arg) && missing > 0)
+		return missing;
+	lua_Number n = lua_tonumber(L, arg);
+	if (lua_type(L, arg) != LUA_TNUMBER || !(n >= 0 && n <= COUNT_MAX) || n != (uint32_t)n)
+		rl_lnet_raise(L, what);
+	return (uint32_t)n;
 }
 
 /* A closed handle of a class on top of the stack. */

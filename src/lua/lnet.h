@@ -67,7 +67,11 @@ int64_t rl_lnet_deadline(lua_State *L, int arg);
 /* Absolute deadline, a number of ns from rl_net_until, at `arg`; nil: never. */
 int64_t rl_lnet_due(lua_State *L, int arg);
 
-/* lconn.c: adds its functions to the core table on top. */
+/* A number of bytes at `arg`; nothing there is `missing`, unless that is 0. */
+uint32_t rl_lnet_count(lua_State *L, int arg, uint32_t missing, const char *what);
+
+/* lconn.c and lread.c: add their functions to the core table on top. */
+void rl_lnet_open_read(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n);
 
 #endif
