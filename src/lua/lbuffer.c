@@ -23,9 +23,9 @@ static const char loan_key, owned_key; /* their addresses name the metatables */
 
 struct rl_slice *rl_lbuffer_test(lua_State *L, int arg)
 {
-	if (lua_type(L, arg) != LUA_TUSERDATA || rl_rawlen(L, arg) != sizeof(struct rl_slice))
-		return NULL;
 	struct rl_slice *s = lua_touserdata(L, arg);
+	if (!s || rl_rawlen(L, arg) != sizeof *s)
+		return NULL;
 	return s->tag == &loan_key || s->tag == &owned_key ? s : NULL;
 }
 

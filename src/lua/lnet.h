@@ -44,11 +44,9 @@ void **rl_lnet_handle(lua_State *L, const void *class, int arg, const char *what
 /* The stream of the connection at `arg`, or NULL when it is over; raises unless it is one. */
 static inline struct rl_stream *rl_lnet_conn(lua_State *L, struct rl_lnet *n, int arg)
 {
-	if (rl_rawlen(L, arg) == sizeof(struct rl_conn)) {
-		const struct rl_conn *c = lua_touserdata(L, arg);
-		if (c && c->tag == n)
-			return c->stream;
-	}
+	const struct rl_conn *c = lua_touserdata(L, arg);
+	if (c && rl_rawlen(L, arg) == sizeof *c && c->tag == n)
+		return c->stream;
 	rl_lnet_handle(L, NULL, arg, "conn");
 	return NULL;
 }
