@@ -385,6 +385,7 @@ function M.abandon_all(why)
   for _, h in ipairs(M.all()) do
     local slot, trace = h[1], h:traceback()
     core.abandon(slot)
+    M.wards[slot] = false
     anchored[slot] = nil
     finish_handle(h, false, why, trace)
   end
