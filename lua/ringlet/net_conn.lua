@@ -187,16 +187,20 @@ end
 -- @fails "EPIPE" after `shutdown`; "ECONNRESET", "ETIMEDOUT", "ECLOSED", "ENOMEM"
 -- @raise on another type, and on a slice that is no longer valid
 -- @source send(2)
-function Conn:write(...)
-  local ok, code = conn_write(self, ...)
+-- @function write
+
+-- Without a name for self: it would be one more slot, and the stack would grow for it.
+local function write(...)
+  local ok, code = conn_write(...)
   if ok == true then
-    ok, code = conn_write_turn(self, ...)
+    ok, code = conn_write_turn(...)
   end
   if ok then
     return true
   end
   return fail(code)
 end
+Conn.write = write
 
 --- Wait until everything written before has been given to the kernel.
 -- @parks until then; not at all if it has
