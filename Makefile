@@ -55,6 +55,7 @@ TEST_DEFS ?= -DRL_DEBUG=1
 TEST_OBJ  := $(RT_SRC:%.c=$(BUILD)/ctest/%.o)
 TEST_LIB  := $(BUILD)/ctest/librl.a
 
+SEEDS    ?= 1000
 SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_CFLAGS := -O1 -g
 TOOL_LUA   := $(LUA54)
@@ -177,6 +178,15 @@ gc-torture: ## the specs with the garbage collector as aggressive as it gets
 	@BUILD=$(BUILD) RINGLET_GC_TORTURE=1 LUAJIT=$(LUAJIT) LUA54=$(LUA54) SPECS="$(SPECS)" \
 		tools/test $(ABIS:%=spec:%)
 
+model: ## random programs against a reference, on the sim with faults; SEEDS=1000, RINGLET_SEED=n
+	@tools/setup
+	@$(BUILD_) lib
+	@BUILD=$(BUILD) LUAJIT=$(LUAJIT) LUA54=$(LUA54) ABIS="$(ABIS)" spec/model/run $(SEEDS)
+
+mutations: ## break mechanisms on purpose in a copy of the tree: the model must find each
+	@tools/setup
+	@LUAJIT=$(LUAJIT) $(LUAJIT) spec/model/mutate $(MUTATIONS)
+
 bench: ## measure against the peers; prints ratios; BENCH="--quick echo" for some of it
 	@bench/setup
 	@$(BUILD_) lib
@@ -219,6 +229,6 @@ install-%: $(BUILD)/%/ringlet/core.so
 clean: ## remove what was built
 	rm -rf $(BUILD)
 
-.PHONY: all help lib ctests demo test ctest spec lint tidy asan tsan gc-torture bench soak docs \
-	rockspec env install clean
+.PHONY: all help lib ctests demo test ctest spec lint tidy asan tsan gc-torture model mutations \
+	bench soak docs rockspec env install clean
 .SECONDARY:

@@ -412,6 +412,34 @@ H.both("writing", function(it)
   end)
 end)
 
+H.both("a write of a list that waited for its turn", function(it)
+  it("finds an empty queue", function()
+    local a, b = pair{write_high_water = 100}
+    local reader = rl.go(function() return b:read_exactly(5000 + 4) end)
+    assert.is_true(a:write(pattern(5000)))
+    assert.is_true(a:write({"a", "b"}, "cd"))
+    local ok, got = reader:join()
+    assert.is_true(ok)
+    assert.is_true(got == pattern(5000) .. "abcd")
+    close(a, b)
+  end)
+
+  it("is refused when the list changed meanwhile; the next one has its turn", function()
+    local a, b = pair{write_high_water = 100}
+    local list = {"a"}
+    -- All in one turn: what is queued is sent behind it.
+    rl.go(function() a:write(pattern(5000)) end)
+    local bad = rl.go(function() return pcall(a.write, a, list) end)
+    local good = rl.go(function() return a:write({"next"}) end)
+    rl.go(function() list[1] = print end)
+    assert.is_true(b:read_exactly(5004) == pattern(5000) .. "next")
+    local _, ok = bad:join()
+    assert.is_false(ok)
+    assert.same({true, true}, {good:join()})
+    close(a, b)
+  end)
+end)
+
 H.both("closing", function(it)
   it("is idempotent and ends every wait", function()
     local a, b = pair()

@@ -81,6 +81,14 @@ for name, spec in pairs(HANDLERS) do
       assert.equal("ECONNREFUSED", select(3, net.connect(server:addr())))
     end, {timeout = 30})
 
+    it("can be selected: it has ended", function()
+      local server = assert(net.serve(ANY, handler, opts))
+      assert.equal("ETIMEDOUT", select(3, rl.select({{server}}, 0)))
+      rl.go(function() server:stop() end)
+      assert.same({1, true}, {rl.select({{server}}, 5)})
+      assert.same({1, true}, {rl.select({{server}}, 0)})
+    end)
+
     it("lets clients beyond max_connections wait", function()
       local o = {max_connections = 2}
       for k, v in pairs(opts or {}) do o[k] = v end

@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: MIT
+local net = require "ringlet.net"
 local rl = require "ringlet"
 local H = require "spec.helper"
 
@@ -412,6 +413,26 @@ describe("deadlock", function()
   it("carries the seed on the sim backend", function()
     local err = H.raises(rl.run, function() rl.chan():recv() end, {backend = "sim", seed = 4711})
     assert.is_truthy(tostring(err):find("4711", 1, true), tostring(err))
+  end)
+end)
+
+describe("a timer that wakes nobody", function()
+  it("is no deadlock while completions are on their way", function()
+    for seed = 1, 20 do
+      H.run(function()
+        local listener = assert(net.listen("127.0.0.1:0"))
+        local reader = rl.go(function()
+          return assert(listener:accept()):read()
+        end)
+        local conn = assert(net.connect(listener:addr()))
+        local timer = rl.after(0.0005)
+        conn:write("x")
+        assert.same({true, "x"}, {reader:join()})
+        timer:stop()
+        conn:close()
+        listener:close()
+      end, {seed = seed, faults = "delay=1"})
+    end
   end)
 end)
 

@@ -389,6 +389,34 @@ H.sim("cancelling", function(it)
   end)
 end)
 
+H.sim("a scope that is cancelled", function(it)
+  it("twice was cancelled all the same", function()
+    local ok, _, code = rl.scope(function(s)
+      s:cancel("once")
+      s:cancel("twice")
+      return "fine"
+    end)
+    assert.is_nil(ok)
+    assert.equal("ECANCELED", code)
+  end)
+
+  it("wakes its tasks in the order of their age, whatever their addresses", function()
+    local order, expected = {}, {}
+    rl.scope(function(s)
+      for i = 1, 100 do
+        expected[i] = i
+        s:go(function()
+          pcall(rl.sleep, 1)
+          order[#order + 1] = i
+        end)
+      end
+      rl.yield()
+      s:cancel()
+    end)
+    assert.same(expected, order)
+  end)
+end)
+
 H.both("timeout", function(it)
   it("gives true and the results in time", function()
     assert.same({n = 4, true, 1, nil, 3}, H.pack(rl.timeout(5, function() return 1, nil, 3 end)))

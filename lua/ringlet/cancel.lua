@@ -73,12 +73,27 @@ local function refresh(h)
 end
 M.refresh = refresh
 
+local function is_older(a, b)
+  return a.id < b.id
+end
+
+-- The children of a scope by age: the order in which tasks are cancelled must not be that of their
+-- addresses, or a seed would not repeat its run.
+local function children_of(s)
+  local list = {}
+  for child in pairs(s.children or {}) do
+    list[#list + 1] = child
+  end
+  table.sort(list, is_older)
+  return list
+end
+
 -- The task and everything spawned in scopes of it.
 local function refresh_tree(h)
   refresh(h)
   local s = h.scope
   while s do
-    for child in pairs(s.children or {}) do
+    for _, child in ipairs(children_of(s)) do
       refresh_tree(child)
     end
     s = s.outer

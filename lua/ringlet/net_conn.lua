@@ -190,7 +190,7 @@ end
 -- @function write
 
 -- Without a name for self: it would be one more slot, and the stack would grow for it.
-local function write(...)
+local function write_values(...)
   local ok, code = conn_write(...)
   if ok == true then
     ok, code = conn_write_turn(...)
@@ -200,7 +200,7 @@ local function write(...)
   end
   return fail(code)
 end
-Conn.write = write
+Conn.write = write_values
 
 --- Wait until everything written before has been given to the kernel.
 -- @parks until then; not at all if it has

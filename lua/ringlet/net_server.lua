@@ -267,6 +267,12 @@ function Server:join(timeout)
   return self.over:wait(timeout)
 end
 
+--- What select asks of a waitable: has it ended?
+-- @local
+function Server:poll_()
+  return self.over:is_set(), true
+end
+
 --- Counters of the server.
 -- @treturn server_stats a new table
 -- @tfield[server_stats] integer accepted connections handled so far
@@ -323,6 +329,7 @@ function M.start(listener, handlers, opts)
   }, Server)
   server.handler = handlers.run
   servers[served] = server
+  server.q = server.over.q -- where select waits
   core.net_hold(listener)
   if handlers.on_data then
     server.crew = core.net_crew()

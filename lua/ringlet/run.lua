@@ -14,6 +14,7 @@ local nest = require "ringlet.nest"
 local options = require "ringlet.options"
 local select_ = require "ringlet.select"
 local task = require "ringlet.task"
+local time = require "ringlet.time"
 
 local unpack = table.unpack or rawget(_G, "unpack")
 
@@ -222,7 +223,7 @@ function M.run(main, opts, ...)
   local run = {grace = opts.grace or GRACE}
   local seed = open(opts)
   active = run
-  task.debug = opts.debug or os.getenv("RINGLET_DEBUG") == "1"
+  task.note_sites(opts.debug or os.getenv("RINGLET_DEBUG") == "1")
   task.on_overrun = opts.on_overrun or function(text)
     io.stderr:write("ringlet: ", text, "\n")
   end
@@ -270,10 +271,9 @@ function M.stop(grace)
     M.end_all("stopped")
     return
   end
-  run.alarm = core.alarm(function()
+  time.call_after(grace, function()
     M.end_all("stopped")
   end)
-  core.alarm_set(run.alarm, grace)
   for _, fn in pairs(M.stoppers) do
     fn(grace)
   end

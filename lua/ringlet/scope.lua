@@ -13,6 +13,7 @@ local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local options = require "ringlet.options"
 local task = require "ringlet.task"
+local time = require "ringlet.time"
 
 local SCOPE = core.reasons["scope exit"]
 
@@ -32,16 +33,15 @@ local function arm(s, t)
     cancel.cancel_scope(s, "timed out")
     return
   end
-  s.alarm = core.alarm(function()
+  s.limit_call = time.call_after(t, function()
     s.timed_out = not s.cancelled
     cancel.cancel_scope(s, "timed out")
   end)
-  core.alarm_set(s.alarm, t)
 end
 
 local function leave(s)
-  if s.alarm then
-    core.alarm_stop(s.alarm)
+  if s.limit_call then
+    time.cancel_call(s.limit_call)
   end
   cancel.pop(s.owner, s)
 end
@@ -177,7 +177,7 @@ end
 -- first cancel counts.
 -- @tparam[opt] any reason `rl.is_cancel` gives it back
 function Scope:cancel(reason)
-  self.stopped = not self.cancelled
+  self.stopped = self.stopped or not self.cancelled
   cancel.cancel_scope(self, reason)
 end
 

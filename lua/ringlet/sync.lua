@@ -193,6 +193,16 @@ local function line_wait(self, entry, t, reason)
   return fail(code)
 end
 
+-- A waiter whose time is up, or that was cancelled, has left before its task has run again: entries
+-- without one do not count. Is there still somebody in the line?
+local function line_has(self)
+  local line = self.line
+  while line[1] and not core.waits(line[1].q, 1) do
+    table.remove(line, 1)
+  end
+  return line[1] ~= nil
+end
+
 -- Serve from the head while `serve(self, entry)` says so.
 local function line_settle(self, serve)
   local entry = self.line[1]
@@ -241,7 +251,7 @@ end
 --- Lock for writing if that needs no waiting.
 -- @treturn boolean whether the caller has it now
 function RW:try_lock()
-  if self.writer or self.readers > 0 or self.line[1] then
+  if self.writer or self.readers > 0 or line_has(self) then
     return false
   end
   self.writer = true
@@ -251,7 +261,7 @@ end
 --- Lock for reading if that needs no waiting.
 -- @treturn boolean whether the caller has it now
 function RW:try_rlock()
-  if self.writer or self.line[1] then
+  if self.writer or line_has(self) then
     return false
   end
   self.readers = self.readers + 1
@@ -375,7 +385,7 @@ end
 function Semaphore:try_acquire(k)
   k = k or 1
   whole(k, 0, "tokens")
-  if self.line[1] or self.n < k then
+  if line_has(self) or self.n < k then
     return false
   end
   self.n = self.n - k
@@ -465,7 +475,11 @@ function WaitGroup:go(fn, ...)
   local h = task.go(fn, ...)
   self:add(1)
   h.on_end = function()
-    self:done()
+    -- This runs outside of any task: nobody is there to raise to.
+    local ok, err = pcall(self.done, self)
+    if not ok then
+      task.report(err, "", h)
+    end
   end
   task.anchor(h)
   return h
@@ -592,6 +606,17 @@ end
 -- @local
 function Barrier.settle() end
 
+-- Who timed out or was cancelled does not count, even before its task has run again.
+local function drop_gone(self)
+  local here = {}
+  for _, entry in ipairs(self.line) do
+    if core.waits(entry.q, 1) then
+      here[#here + 1] = entry
+    end
+  end
+  self.line = here
+end
+
 --- Wait until n tasks have come. Whoever gives up does not count.
 -- @parks until the last has come
 -- @tparam[opt] number t seconds
@@ -600,14 +625,15 @@ function Barrier.settle() end
 function Barrier:wait(t)
   options.seconds(t)
   enter()
+  if #self.line + 1 >= self.n then
+    drop_gone(self)
+  end
   if #self.line + 1 < self.n then
     return line_wait(self, {}, t, reasons["barrier wait"])
   end
   local line = self.line
   self.line = {}
-  local i = 0
-  for _, entry in ipairs(line) do
-    i = i + 1
+  for i, entry in ipairs(line) do
     wake(entry.q, i)
   end
   return self.n

@@ -35,13 +35,9 @@ function Task.__index(h, k)
   return Task[k]
 end
 
-local SPAWN, DAEMON = core.HANDLED, core.HANDLED + core.DAEMON
-
 -- slot -> handle, while the task needs it
 local anchored = {} -- luacheck: ignore 241
 local on_error
--- definition lines instead of creation sites, unless asked
-M.debug = false
 
 local function handle_of(slot, id)
   local h = handles[slot]
@@ -90,15 +86,36 @@ local function note_site(h)
   anchor(h)
 end
 
-local function launch(flags, fn, ...)
-  local slot, id = spawn(threads, flags, fn, ...)
-  local h = setmetatable({slot, id, 0, false}, Task)
-  handles[slot] = h
-  if M.debug then
-    note_site(h)
+local noting = false
+
+-- Record where tasks are created, or do not.
+function M.note_sites(on)
+  noting = on
+  if core.note then
+    core.note(on and note_site or nil)
   end
-  return h
 end
+
+-- What makes a task and its handle: fn(body, ...) -> handle. On Lua 5.4 the core does it all.
+local function starter(flags)
+  if core.starter then
+    return core.starter(flags, Task)
+  end
+  return function(fn, ...)
+    if type(fn) ~= "function" then
+      error("function expected, got " .. type(fn), 2)
+    end
+    local slot, id = spawn(threads, flags, fn, ...)
+    local h = setmetatable({slot, id, 0, false}, Task)
+    handles[slot] = h
+    if noting then
+      note_site(h)
+    end
+    return h
+  end
+end
+
+local start = starter(core.HANDLED)
 
 --- Start a root task of this shard. It runs when the caller parks, after those readied before it.
 --
@@ -108,28 +125,20 @@ end
 -- @treturn task
 -- @raise outside of `run`
 -- @source the Go specification, "Go statements"
-function M.go(fn, ...)
-  if type(fn) ~= "function" then
-    error("function expected, got " .. type(fn), 2)
-  end
-  return launch(SPAWN, fn, ...)
-end
+-- @function go
+M.go = start
 
 --- Start a task that `run` does not wait for: it is cancelled when the others have ended.
 -- @tparam fun(...:any):any fn
 -- @param ... its arguments
 -- @treturn task
 -- @raise outside of `run`
-function M.daemon(fn, ...)
-  if type(fn) ~= "function" then
-    error("function expected, got " .. type(fn), 2)
-  end
-  return launch(DAEMON, fn, ...)
-end
+-- @function daemon
+M.daemon = starter(core.HANDLED + core.DAEMON)
 
 -- A child of a scope.
 function M.child(scope, fn, ...)
-  local h = launch(SPAWN, fn, ...)
+  local h = start(fn, ...)
   h.parent = scope
   anchor(h)
   cancel.refresh(h)

@@ -10,6 +10,7 @@ local fail = require "ringlet.fail"
 local options = require "ringlet.options"
 
 local sleep, yield, TIMED_OUT = core.sleep, core.yield, core.ETIMEDOUT
+local timer_set, timer_stop, timers = core.timer_set, core.timer_stop, core.timers()
 local REASON = core.reasons["timer wait"]
 
 local M = {}
@@ -50,13 +51,51 @@ function M.yield()
   end
 end
 
-local function stop(self)
-  return self.alarm and core.alarm_stop(self.alarm) or false
+-- A timer's table is {slot | false, fired | false, queue | nil}: the core knows its first three
+-- elements. A ticker's begins with its slot as well, but the core calls its `beat`.
+local SLOT, FIRED, QUEUE = 1, 2, 3
+
+-- Have the core fire `what` after t seconds; whether a run is active, so that this has a time.
+local function set(self, t, what)
+  local slot, running = timer_set(t)
+  timers[slot] = what
+  self[SLOT] = slot
+  return running
 end
+
+-- Whether it was set.
+local function stop(self)
+  local slot = self[SLOT]
+  if not slot then
+    return false
+  end
+  self[SLOT] = false
+  timers[slot] = false
+  timer_stop(slot)
+  return true
+end
+
+--- Call fn in the run loop, where it must not park, after t seconds.
+-- @local
+-- @treturn table for `cancel_call`
+function M.call_after(t, fn)
+  local self = {false}
+  set(self, t, function()
+    self[SLOT] = false
+    fn()
+  end)
+  return self
+end
+
+--- Do not call it any more.
+-- @local
+M.cancel_call = stop
 
 -- Wait for the value a timer holds or will give.
 local function wait(self, t)
-  options.seconds(t, 3)
+  if t ~= nil then
+    options.seconds(t, 3)
+  end
   local ready, v = self:poll_()
   if ready then
     core.check()
@@ -76,26 +115,21 @@ local Timer = {__name = "ringlet.timer"}
 Timer.__index = Timer
 
 local function arm(self, t)
-  self.fired = nil
+  self[FIRED] = false
   if t ~= math.huge then
-    core.alarm_set(self.alarm, t)
+    set(self, t, self)
   end
 end
 
 --- A timer that fires once, after t seconds, and stays fired.
 -- @tparam number t seconds; `math.huge`: never
--- @treturn timer
--- @raise outside of `run`
+-- @treturn timer made before `run`, it counts from the beginning of the run
 -- @source the Go function time.After
 function M.after(t)
   if type(t) ~= "number" or t ~= t then
     error("seconds expected: a number", 2)
   end
-  local self = setmetatable({q = core.waitq()}, Timer)
-  self.alarm = core.alarm(function()
-    self.fired = core.now()
-    core.wake_all(self.q, self.fired)
-  end)
+  local self = setmetatable({false, false}, Timer)
   arm(self, t)
   return self
 end
@@ -120,7 +154,7 @@ Timer.recv = Timer.wait
 --- Stop it: it does not fire any more, and one that has fired is no longer ready.
 -- @treturn boolean whether it was pending
 function Timer:stop()
-  self.fired = nil
+  self[FIRED] = false
   return stop(self)
 end
 
@@ -137,11 +171,18 @@ function Timer:reset(t)
 end
 
 function Timer:poll_()
-  return self.fired ~= nil, self.fired
+  local at = self[FIRED]
+  if at then
+    return true, at
+  elseif not self.q then
+    self.q = core.waitq()
+    self[QUEUE] = self.q
+  end
+  return false
 end
 
 function Timer:__tostring()
-  return "ringlet.timer: " .. (self.fired and "fired" or "pending or stopped")
+  return "ringlet.timer: " .. (self[FIRED] and "fired" or self[SLOT] and "pending" or "stopped")
 end
 
 --- A timer that fires again and again, from `rl.ticker`. `rl.select` takes it: the case gives when
@@ -159,13 +200,15 @@ end
 -- The next beat after now: late ticks are dropped, the beat is kept.
 local function next_beat(self, now)
   self.due = self.due + self.period * math.max(1, math.floor((now - self.due) / self.period + 1))
-  core.alarm_set(self.alarm, math.max(self.due - now, 0))
+  set(self, math.max(self.due - now, 0), self.beat)
 end
 
 -- A tick nobody waits for is kept, and no further one is due until it was consumed: a ticker nobody
 -- looks at causes no wake-ups and does not hide a deadlock.
 local function tick(self)
   local now = core.now()
+  self[SLOT] = false
+  self.due = self.due or now
   if core.wake(self.q, now) then
     next_beat(self, now)
   else
@@ -174,21 +217,20 @@ local function tick(self)
 end
 
 local function start(self, t)
-  self.period, self.tick, self.due = t, nil, core.now() + t
-  core.alarm_set(self.alarm, t)
+  self.period, self.tick = t, nil
+  self.due = set(self, t, self.beat) and core.now() + t or nil
 end
 
 --- A ticker: a tick each t seconds. A slow consumer finds one tick, not a heap; the beat is kept.
 -- @tparam number t seconds, more than 0
--- @treturn ticker
--- @raise outside of `run`
+-- @treturn ticker made before `run`, it counts from the beginning of the run
 -- @source the Go function time.NewTicker
 function M.ticker(t)
   check_period(t)
-  local self = setmetatable({q = core.waitq()}, Ticker)
-  self.alarm = core.alarm(function()
+  local self = setmetatable({false, q = core.waitq()}, Ticker)
+  self.beat = function()
     tick(self)
-  end)
+  end
   start(self, t)
   return self
 end

@@ -42,7 +42,7 @@ TEST(indices_are_dense_and_addresses_distinct)
 	rl_slab_free(s);
 }
 
-TEST(last_put_first_got)
+TEST(the_last_put_of_a_chunk_is_got_first_and_chunk_by_chunk)
 {
 	struct rl_slab *s = rl_slab_new(sizeof(struct record), 4, 1000);
 	void *record[6];
@@ -53,7 +53,7 @@ TEST(last_put_first_got)
 	rl_slab_put(s, record[5], 5);
 	rl_slab_put(s, record[0], 0);
 	CHECK_EQ(rl_slab_live(s), 3);
-	const uint32_t want[] = { 0, 5, 1, 6 };
+	const uint32_t want[] = { 5, 0, 1, 6 };
 	for (int i = 0; i < 4; i++) {
 		void *again = rl_slab_get(s, &index);
 		CHECK_EQ(index, want[i]);
@@ -178,7 +178,7 @@ TEST(random_walk)
 int main(void)
 {
 	RUN(indices_are_dense_and_addresses_distinct);
-	RUN(last_put_first_got);
+	RUN(the_last_put_of_a_chunk_is_got_first_and_chunk_by_chunk);
 	RUN(a_put_record_keeps_all_but_its_first_word);
 	RUN(an_index_never_handed_out_has_no_record);
 	RUN(the_limit_is_hard);

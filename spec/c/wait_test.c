@@ -35,7 +35,7 @@ static void check_unlinked(struct probe *p, struct rl_task *t)
 	CHECK_EQ(t->state, RL_TASK_READY);
 	for (int i = 0; i < 3; i++)
 		CHECK(rl_waitq_first(&queues[i]) == NULL);
-	CHECK(!rl_timer_is_set(&t->deadline));
+	CHECK(t->deadline == NULL);
 	CHECK(t->more == NULL);
 	CHECK_EQ(rl_shard_loop(&p->shard, &p->brk), RL_LOOP_DONE);
 	probe_close(p);

@@ -3,7 +3,8 @@
  * slab: making, growing and freeing; the fast paths are inline in the header.
  *
  * Invariants: there are just the chunks that the indices below `used` need; `used` never falls;
- * used == live + the length of the free list.
+ * used == live + the lengths of the free lists. Every chunk with a free record is `chunk` or on
+ * `others`, and just once.
  */
 #include "base/slab.h"
 
@@ -28,7 +29,7 @@ static bool table_reserve(struct rl_slab *s)
 	if (s->chunks_len < s->chunks_max)
 		return true;
 	uint32_t max = s->chunks_max ? s->chunks_max * 2 : CHUNKS_FIRST;
-	char **chunks = realloc(s->chunks, max * sizeof *chunks);
+	struct rl_slab_chunk *chunks = realloc(s->chunks, max * sizeof *chunks);
 	if (!chunks)
 		return false;
 	s->chunks = chunks;
@@ -43,7 +44,10 @@ static bool chunk_add(struct rl_slab *s)
 	char *chunk = aligned_alloc(ALIGN, round_up(s->size << s->shift, ALIGN));
 	if (!chunk)
 		return false;
-	s->chunks[s->chunks_len++] = chunk;
+	struct rl_slab_chunk *c = &s->chunks[s->chunks_len++];
+	c->records = chunk;
+	c->free = RL_SLAB_NONE;
+	c->next = RL_SLAB_NONE;
 	return true;
 }
 
@@ -61,7 +65,7 @@ struct rl_slab *rl_slab_new(size_t size, uint32_t chunk_records, uint32_t limit)
 		return NULL;
 	s->size = round_up(size, sizeof(uint64_t));
 	s->shift = shift;
-	s->free = RL_SLAB_NONE;
+	s->others = RL_SLAB_NONE;
 	s->limit = limit;
 	return s;
 }
@@ -71,18 +75,24 @@ void rl_slab_free(struct rl_slab *s)
 	if (!s)
 		return;
 	for (uint32_t i = 0; i < s->chunks_len; i++)
-		free(s->chunks[i]);
+		free(s->chunks[i].records);
 	free(s->chunks);
 	free(s);
 }
 
 void *rl_slab_grow(struct rl_slab *s, uint32_t *index)
 {
+	if (s->others != RL_SLAB_NONE) {
+		s->chunk = s->others;
+		s->others = s->chunks[s->chunk].next;
+		return rl_slab_get(s, index);
+	}
 	if (s->used == s->limit)
 		return NULL;
 	if (s->used >> s->shift == s->chunks_len && !chunk_add(s))
 		return NULL;
 	*index = s->used++;
+	s->chunk = *index >> s->shift;
 	s->live++;
 	return rl_slab_address(s, *index);
 }

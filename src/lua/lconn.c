@@ -31,34 +31,37 @@ static bool is_text(lua_State *L, int i)
 	return type == LUA_TSTRING || type == LUA_TNUMBER;
 }
 
-/* Raises unless the value at `i` can be written. */
-static void check_value(lua_State *L, int i)
+/* Why a value cannot be written, or NULL. */
+static const char *value_fault(lua_State *L, int i)
 {
 	if (is_text(L, i))
-		return;
+		return NULL;
 	const struct rl_slice *slice = rl_lbuffer_test(L, i);
 	if (!slice)
-		rl_lnet_raise(L, "strings, numbers, slices, or lists of them expected");
-	else if (!rl_lbuffer_is_valid(rl_lua_of(L), slice))
-		rl_lnet_raise(L, "slice is no longer valid");
+		return "strings, numbers, slices, or lists of them expected";
+	return rl_lbuffer_is_valid(rl_lua_of(L), slice) ? NULL : "slice is no longer valid";
 }
 
-static void check_values(lua_State *L, int from, int to)
+static const char *list_fault(lua_State *L, int i)
 {
-	if (from == to && lua_type(L, from) == LUA_TSTRING)
-		return;
-	for (int i = from; i <= to; i++) {
-		if (lua_type(L, i) != LUA_TTABLE) {
-			check_value(L, i);
-			continue;
-		}
-		int n = (int)rl_rawlen(L, i);
-		for (int k = 1; k <= n; k++) {
-			lua_rawgeti(L, i, k);
-			check_value(L, lua_gettop(L));
-			lua_pop(L, 1);
-		}
+	const char *fault = NULL;
+	int n = (int)rl_rawlen(L, i);
+	for (int k = 1; k <= n && !fault; k++) {
+		lua_rawgeti(L, i, k);
+		fault = value_fault(L, lua_gettop(L));
+		lua_pop(L, 1);
 	}
+	return fault;
+}
+
+static const char *values_fault(lua_State *L, int from, int to)
+{
+	const char *fault = NULL;
+	if (from == to && lua_type(L, from) == LUA_TSTRING)
+		return NULL;
+	for (int i = from; i <= to && !fault; i++)
+		fault = lua_type(L, i) == LUA_TTABLE ? list_fault(L, i) : value_fault(L, i);
+	return fault;
 }
 
 /* Queue a value that was checked. A number in a list is converted in its copy on the stack. */
@@ -140,7 +143,9 @@ static int lconn_write(lua_State *L)
 		lua_pushinteger(L, 1);
 		return 1;
 	}
-	check_values(L, 2, top);
+	const char *fault = values_fault(L, 2, top);
+	if (fault)
+		rl_lnet_raise(L, fault);
 	if (!s)
 		return rl_lua_fail(L, -RL_ECLOSED);
 	if (rl_lua_is_cancelled(h))
@@ -165,13 +170,10 @@ static int lconn_write_turn(lua_State *L)
 	int status = rl_out_begin(s, true);
 	if (status < 0)
 		return rl_lua_fail(L, status);
-	for (int i = 2; i <= top; i++) {
-		const struct rl_slice *slice = rl_lbuffer_test(L, i);
-		if (lua_type(L, i) == LUA_TTABLE || (slice && !rl_lbuffer_is_valid(rl_lua_of(L), slice))) {
-			rl_out_end(s, 0);
-			check_values(L, 2, top);
-			break;
-		}
+	const char *fault = values_fault(L, 2, top);
+	if (fault) {
+		rl_out_end(s, 0); /* the next writer's turn; `out` may be gone from here on */
+		rl_lnet_raise(L, fault);
 	}
 	return write_now(L, s, top);
 }

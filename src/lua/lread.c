@@ -15,9 +15,6 @@
 #define UNTIL_MAX 65536u      /* default of `max` */
 #define ALL_MAX (16u << 20)   /* the same, of read_all */
 
-/* What a parked reader is given when bytes came: the word to look again, or the bytes. */
-enum give { GIVE_WORD, GIVE_STRING, GIVE_SLICE };
-
 /* Checks. */
 
 /* The stream of the connection at 1, which is to be read; NULL when it is over. */
@@ -93,9 +90,9 @@ static int give_bytes(lua_State *L, struct rl_stream *s, uint32_t len, uint32_t 
 }
 
 /* Park until `need` bytes are there, or the stream ends. `most`: what may come to be needed;
- * `gives`: enum give. */
+ * `reason`: RL_REASON_READ or what it is to be given. */
 static int park_reader(lua_State *L, struct rl_lua *h, struct rl_stream *s, uint32_t need,
-	uint32_t most, int64_t due, enum give gives)
+	uint32_t most, int64_t due, enum rl_reason reason)
 {
 	struct rl_task *t = rl_lua_check_park(L, h);
 	int err = rl_stream_expect(s, need, most);
@@ -105,9 +102,8 @@ static int park_reader(lua_State *L, struct rl_lua *h, struct rl_stream *s, uint
 		return rl_lua_fail(L, err);
 	if (due == 0)
 		return rl_lua_fail(L, -ETIMEDOUT);
-	t->gives = (uint8_t)gives;
 	rl_wait_add(t, &s->readers, 0, 0);
-	rl_wait_park(&h->shard, t, RL_REASON_READ, due);
+	rl_wait_park(&h->shard, t, reason, due);
 	return lua_yield(L, lua_gettop(L));
 }
 
@@ -125,7 +121,7 @@ static int park_again(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t
 		if (s->more)
 			s->more->reader_ns = due;
 	}
-	return park_reader(L, rl_lnet_of(L)->shard, s, need, most, due, GIVE_WORD);
+	return park_reader(L, rl_lnet_of(L)->shard, s, need, most, due, RL_REASON_READ);
 }
 
 /* What every read begins with. False: the function returns *results. */
@@ -170,7 +166,7 @@ static int give_news(struct rl_lua *h, struct rl_task *t)
 	struct rl_stream *s = handle ? *handle : NULL;
 	if (!s || rl_stream_status(s) != 0 || !rl_list_empty(&s->readers.waiters))
 		return 0;
-	if (t->gives == GIVE_STRING) {
+	if (t->reason == RL_REASON_READ_STRING) {
 		uint32_t len = read_len(s);
 		if (len > rl_bytes_head(&s->in)->len)
 			return 0;
@@ -183,14 +179,14 @@ static int give_news(struct rl_lua *h, struct rl_task *t)
 }
 
 /* What read and read_buffer begin with. True: bytes are there; else *results is returned. */
-static bool await_bytes(lua_State *L, struct rl_lua *h, struct rl_stream *s, enum give gives,
+static bool await_bytes(lua_State *L, struct rl_lua *h, struct rl_stream *s, enum rl_reason reason,
 	int *results)
 {
 	if (!begin_read(L, h, s, results))
 		return false;
 	int status = rl_stream_status(s);
 	if (status == -EAGAIN)
-		*results = park_reader(L, h, s, 1, 1, due_of(L, 2, s, read_default(s)), gives);
+		*results = park_reader(L, h, s, 1, 1, due_of(L, 2, s, read_default(s)), reason);
 	else if (status < 0)
 		*results = rl_lua_fail(L, status);
 	return status == 0;
@@ -202,7 +198,7 @@ static int lread_some(lua_State *L)
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
 	struct rl_stream *s = check_reader(L, n);
-	if (!await_bytes(L, n->shard, s, GIVE_STRING, &results))
+	if (!await_bytes(L, n->shard, s, RL_REASON_READ_STRING, &results))
 		return results;
 	uint32_t len = read_len(s);
 	return give_bytes(L, s, len, len);
@@ -214,7 +210,7 @@ static int lread_buffer(lua_State *L)
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
 	struct rl_stream *s = check_reader(L, n);
-	if (!await_bytes(L, n->shard, s, GIVE_SLICE, &results))
+	if (!await_bytes(L, n->shard, s, RL_REASON_READ_SLICE, &results))
 		return results;
 	results = give_slice(L, n->shard, s);
 	return results < 0 ? rl_lua_fail(L, results) : results;

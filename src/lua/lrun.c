@@ -20,8 +20,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS = 1, HANDLES = 2 };
-
 #define WARM_MAX 4096       /* coroutines kept for the next tasks */
 #define WARM_KEEP 1024      /* of them, for tasks yet to be spawned and not for those that wait */
 #define CREDIT 10000        /* non-blocking operations between two looks at the clock */
@@ -49,9 +47,9 @@ static lua_State *take_coroutine(struct rl_lua *h)
 		co = rl_task_take_warm(&h->shard, &slot);
 	if (!co)
 		return lua_newthread(L);
-	lua_rawgeti(L, THREADS, (int)slot + 1);
+	lua_rawgeti(L, RL_LUA_THREADS, (int)slot + 1);
 	lua_pushboolean(L, 0);
-	lua_rawseti(L, THREADS, (int)slot + 1);
+	lua_rawseti(L, RL_LUA_THREADS, (int)slot + 1);
 	return co;
 }
 
@@ -63,9 +61,9 @@ static int task_start(struct rl_lua *h, struct rl_task *t)
 	int slot = (int)t->slot + 1, n = 0;
 	if (co)
 		return lua_gettop(co) - 1;
-	lua_rawgeti(L, THREADS, slot);
+	lua_rawgeti(L, RL_LUA_THREADS, slot);
 	co = take_coroutine(h);
-	lua_rawseti(L, THREADS, slot);
+	lua_rawseti(L, RL_LUA_THREADS, slot);
 	if (lua_istable(L, -1)) {
 		lua_rawgeti(L, -1, 1);
 		n = (int)lua_tointeger(L, -1);
@@ -95,14 +93,10 @@ static int task_results(struct rl_lua *h, struct rl_task *t)
 		return t->results;
 	if (t->reason == RL_REASON_YIELD && t->result == 0)
 		return 0;
-	int n = 0;
-	if (t->gives) {
-		if (t->result == 0 && !(t->flags & RL_TASK_CANCEL))
-			n = h->give(h, t);
-		t->gives = 0;
-		if (n > 0)
-			return n;
-	}
+	bool gives = t->reason == RL_REASON_READ_STRING || t->reason == RL_REASON_READ_SLICE;
+	int n = gives && t->result == 0 && !(t->flags & RL_TASK_CANCEL) ? h->give(h, t) : 0;
+	if (n > 0)
+		return n;
 	if (t->fired > 0) {
 		lua_pushinteger(co, t->fired);
 		n++;
@@ -132,7 +126,7 @@ static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 		lua_pushnil(L);
 	else
 		lua_xmove(t->co, L, 1);
-	lua_rawgeti(L, THREADS, (int)t->slot + 1);
+	lua_rawgeti(L, RL_LUA_THREADS, (int)t->slot + 1);
 	lua_pushboolean(L, (t->flags & RL_TASK_DROPPED) != 0);
 	for (int i = 1; i <= 7; i++)
 		lua_pushvalue(L, base + i);
@@ -152,7 +146,7 @@ static void keep_results(struct rl_lua *h, struct rl_task *t, int n)
 	lua_State *L = h->main, *co = t->co;
 	if (!(t->flags & RL_TASK_HANDLED))
 		return;
-	lua_rawgeti(L, HANDLES, (int)t->slot + 1);
+	lua_rawgeti(L, RL_LUA_HANDLES, (int)t->slot + 1);
 	if (lua_istable(L, -1)) {
 		lua_pushboolean(L, 0);
 		lua_rawseti(L, -2, 1);
@@ -179,7 +173,7 @@ static enum rl_ran task_ended(struct rl_lua *h, struct rl_task *t, int n)
 			lua_settop((lua_State *)t->co, 0);
 	} else {
 		lua_pushboolean(h->main, 0);
-		lua_rawseti(h->main, THREADS, (int)t->slot + 1);
+		lua_rawseti(h->main, RL_LUA_THREADS, (int)t->slot + 1);
 		t->co = NULL;
 	}
 	return RL_RAN_ENDED;
@@ -190,7 +184,7 @@ static enum rl_ran task_failed(struct rl_lua *h, struct rl_task *t)
 {
 	tell_ended(h, t, false);
 	lua_pushboolean(h->main, 0);
-	lua_rawseti(h->main, THREADS, (int)t->slot + 1);
+	lua_rawseti(h->main, RL_LUA_THREADS, (int)t->slot + 1);
 	t->co = NULL;
 	return RL_RAN_ENDED;
 }
@@ -206,7 +200,7 @@ static void tell_overran(struct rl_lua *h, struct rl_task *t)
 	t->flags |= RL_TASK_OVERRAN;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->overran_ref);
 	lua_pushinteger(L, (lua_Integer)t->slot + 1);
-	lua_rawgeti(L, THREADS, (int)t->slot + 1);
+	lua_rawgeti(L, RL_LUA_THREADS, (int)t->slot + 1);
 	if (lua_pcall(L, 2, 0, 0) != 0)
 		lua_pop(L, 1);
 }
@@ -333,7 +327,7 @@ int rl_lua_run_init(lua_State *L, struct rl_lua *h)
 	h->handles_ref = new_table_ref(L, "v");
 	h->credit_ref = new_table_ref(L, NULL);
 	credit_write(L, h, 0);
-	h->ended_ref = h->overran_ref = LUA_NOREF;
+	h->ended_ref = h->overran_ref = h->note_ref = LUA_NOREF;
 	lua_pushlightuserdata(L, (void *)preempt_hook);
 	lua_pushlightuserdata(L, h);
 	lua_rawset(L, LUA_REGISTRYINDEX);
@@ -373,6 +367,7 @@ static int lrun_open(lua_State *L)
 		lua_pushstring(L, why ? why : rl_err_text(err));
 		return 3;
 	}
+	rl_lua_timers_open(h);
 	lua_pushstring(L, h->shard.os->ops->name);
 	return 1;
 }
@@ -381,6 +376,7 @@ static int lrun_open(lua_State *L)
 static int lrun_close(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
+	rl_lua_timers_close(L, h);
 	lua_pushinteger(L, rl_shard_close(&h->shard));
 	return 1;
 }
@@ -436,6 +432,7 @@ static int lrun_loop(lua_State *L)
 	luaL_checkstack(L, 16, NULL);
 	rl_lua_push_threads(L, h);
 	rl_lua_push_handles(L, h);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->timers_ref);
 	h->main = L;
 	h->looping = true;
 	h->brk = 0;

@@ -14,4 +14,12 @@ void rl_lua_run_gone(struct rl_lua *h);
 void rl_lua_push_threads(lua_State *L, struct rl_lua *h);
 void rl_lua_push_handles(lua_State *L, struct rl_lua *h);
 
+/* Where the frame of the run loop holds them, and the table of timers, while it loops. */
+enum { RL_LUA_THREADS = 1, RL_LUA_HANDLES = 2, RL_LUA_TIMERS = 3 };
+
+/* A run begins: timers set before count from now. A run ends: no timer is set any more. */
+void rl_lua_timers_open(struct rl_lua *h);
+void rl_lua_timers_close(lua_State *L, struct rl_lua *h);
+void rl_lua_timers_free(struct rl_lua *h);
+
 #endif

@@ -250,6 +250,7 @@ static int lshard_gc(lua_State *L)
 	struct rl_lua *h = lua_touserdata(L, 1);
 	rl_lua_run_gone(h);
 	rl_shard_term(&h->shard);
+	rl_lua_timers_free(h);
 	return 0;
 }
 
@@ -305,7 +306,7 @@ int luaopen_ringlet_core(lua_State *L)
 	rl_lua_open_run(L, h);
 	rl_lua_open_task(L, h);
 	rl_lua_open_wait(L, h);
-	rl_lua_open_alarm(L, h);
+	rl_lua_open_timer(L, h);
 	rl_lua_open_signal(L, h);
 	rl_lua_open_net(L, h);
 	rl_lua_open_buffer(L, h);

@@ -33,8 +33,12 @@ struct rl_lua {
 	int threads_ref;         /* registry: coroutine (or what to start) by slot */
 	int handles_ref;         /* registry: task handle by slot, weak */
 	int credit_ref;          /* registry: {credit}, see lua/ringlet/turn.lua */
+	int timers_ref;          /* registry: what a timer is for, by slot: see ltimer.c */
+	struct rl_slab *timers;
+	struct rl_list early;    /* timers set before the run */
 	int loan_ref;            /* registry: the class of slices that are lent */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
+	int note_ref;            /* registry: function(handle) of each new one, or LUA_NOREF */
 	int overran_ref;         /* registry: function(slot) */
 	bool credit_on;
 	bool looping;
@@ -47,8 +51,8 @@ struct rl_lua {
 	bool interrupted;        /* Ctrl-C's error was raised in a callback of ours */
 	bool gc_cycle;
 	unsigned gc_steps;       /* how many steps this cycle may still take */
-	/* Before a task that was woken runs, if its `gives` is not 0: put what it waited for on its
-	 * stack. Returns how many values, 0: it has to look itself. */
+	/* Before a task runs that was woken from a read: put the bytes on its stack. Returns how many
+	 * values, 0: it has to look itself. */
 	int (*give)(struct rl_lua *h, struct rl_task *t);
 	struct rl_watch *watch;  /* NULL: no preemption */
 	struct rl_signals *signals;
@@ -102,7 +106,7 @@ void rl_lua_class(lua_State *L, struct rl_lua *h, const char *name, const luaL_R
 void rl_lua_open_run(lua_State *L, struct rl_lua *h);
 void rl_lua_open_task(lua_State *L, struct rl_lua *h);
 void rl_lua_open_wait(lua_State *L, struct rl_lua *h);
-void rl_lua_open_alarm(lua_State *L, struct rl_lua *h);
+void rl_lua_open_timer(lua_State *L, struct rl_lua *h);
 void rl_lua_open_signal(lua_State *L, struct rl_lua *h);
 void rl_lua_open_net(lua_State *L, struct rl_lua *h);
 void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);

@@ -5,7 +5,7 @@
  * value. A waker hands values over by putting them on the waiter's own stack; a value offered lies
  * on the stack of whoever offers it. So a parked value needs no other anchor.
  */
-#include "lua/lshard.h"
+#include "lua/lwait.h"
 
 #include "base/err.h"
 
@@ -94,13 +94,13 @@ static void accept_offer(lua_State *L, struct rl_lua *h, struct rl_clause *c)
 	rl_wait_fire(&h->shard, c, index > 0 ? 2 : 0, 0);
 }
 
-/* Hand the values from index 2 on to everybody who waits; returns how many. */
-static int hand_all(lua_State *L, struct rl_lua *h, struct rl_waitq *q)
+/* Hand the values from index `from` on to everybody who waits; returns how many. */
+static int hand_all(lua_State *L, struct rl_lua *h, struct rl_waitq *q, int from)
 {
 	int n = 0;
 	struct rl_clause *c = rl_waitq_first(q);
 	while (c) {
-		hand(L, h, c, 2);
+		hand(L, h, c, from);
 		n++;
 		c = rl_waitq_first(q);
 	}
@@ -121,12 +121,17 @@ static int lwait_wake(lua_State *L)
 	return 2;
 }
 
+void rl_lwait_wake_all(lua_State *L, struct rl_lua *h, int index)
+{
+	hand_all(L, h, &check_waitq(L, index)->side[WAIT], index + 1);
+}
+
 /* wake_all(q, ...) -> how many */
 static int lwait_wake_all(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
 	struct lwaitq *q = check_waitq(L, 1);
-	lua_pushinteger(L, hand_all(L, h, &q->side[WAIT]));
+	lua_pushinteger(L, hand_all(L, h, &q->side[WAIT], 2));
 	return 1;
 }
 
@@ -215,7 +220,7 @@ static int lwait_fail_offers(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
 	struct lwaitq *q = check_waitq(L, 1);
-	lua_pushinteger(L, hand_all(L, h, &q->side[OFFER]));
+	lua_pushinteger(L, hand_all(L, h, &q->side[OFFER], 2));
 	return 1;
 }
 

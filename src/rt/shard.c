@@ -4,11 +4,11 @@
  *
  * What is runnable is run in the order in which it became so - up to a point: a tree of tasks that
  * each spawn ten would then be held in memory a whole level at a time. So a new task joins the end
- * of the queue only while that is short; beyond, the tasks one task spawns in one turn
- * are a group, in order, in front of the older groups of the backlog (a tree is then walked depth
- * first, with a footprint like its height). An empty queue is filled from the head of the backlog;
- * so that nothing starves, one from there also goes in every RL_FAIR runs, and one from its tail
- * every RL_FAIR_GROUPS groups. Who yields goes behind everything. Go's overflow from the local to the
+ * of the queue only while that is short; beyond, the tasks one task spawns in one turn are a group,
+ * in order, in front of the older groups of the backlog (a tree is then walked depth first, with a
+ * footprint like its height). An empty queue is filled from the head of the backlog; so that
+ * nothing starves, one from there also goes in every RL_FAIR runs, and one from its tail every
+ * RL_FAIR_GROUPS groups. Who yields goes behind everything. Go's overflow from the local to the
  * global queue does the same job.
  *
  * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the
@@ -61,15 +61,16 @@ int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 	s->home = home_page();
 	s->due_ns = -1;
 	s->tasks = rl_slab_new(sizeof(struct rl_task), TASKS_PER_CHUNK, RL_TASKS_MAX);
-	return s->tasks ? 0 : -ENOMEM;
+	s->due = rl_slab_new(sizeof(struct rl_deadline), TASKS_PER_CHUNK, RL_TASKS_MAX);
+	return s->tasks && s->due ? 0 : -ENOMEM;
 }
 
 void rl_shard_term(struct rl_shard *s)
 {
 	rl_shard_close(s);
-	if (s->tasks)
-		rl_slab_free(s->tasks);
-	s->tasks = NULL;
+	rl_slab_free(s->tasks);
+	rl_slab_free(s->due);
+	s->tasks = s->due = NULL;
 	if (s->home)
 		munmap((void *)s->home, HOME_SIZE);
 	s->home = NULL;
@@ -116,7 +117,6 @@ static struct rl_task *record_new(struct rl_shard *s)
 		return NULL;
 	memset(t, 0, sizeof *t);
 	rl_list_init(&t->clause.link);
-	rl_timer_init(&t->deadline);
 	t->clause.task = t;
 	t->slot = slot;
 	return t;
@@ -136,7 +136,7 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 	t->raises = 0;
 	t->id = ++s->next_id;
 	t->flags = (uint8_t)flags;
-	t->since_ms = (uint32_t)(s->now_ns / 1000000);
+	t->clause.since_ms = (uint32_t)(s->now_ns / 1000000);
 	s->live++;
 	s->daemons += (flags & RL_TASK_DAEMON) != 0;
 	s->counts.created++;
@@ -259,7 +259,7 @@ static void fire_deadlines(struct rl_shard *s)
 	rl_list_init(&due);
 	rl_wheel_advance(s->deadlines, s->now_ns, &due);
 	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due))
-		rl_wait_end(s, rl_container(t, struct rl_task, deadline), -ETIMEDOUT);
+		rl_wait_end(s, rl_container(t, struct rl_deadline, timer)->task, -ETIMEDOUT);
 }
 
 static void fire_alarms(struct rl_shard *s)
@@ -391,8 +391,10 @@ static int wait_kernel(struct rl_shard *s)
 	bool busy = s->vm.idle(s->vm.self);
 	if (busy && !rl_os_ready(s->os))
 		return 0;
-	int n = poll_kernel(s, busy ? 0 : s->due_ns);
-	if (n == 0 && !busy && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0
+	int64_t until_ns = busy ? 0 : s->due_ns;
+	int n = poll_kernel(s, until_ns);
+	/* Only a poll without a deadline shows that nothing will come: a timer ends the other kind. */
+	if (n == 0 && until_ns < 0 && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0
 		&& rl_list_empty(&s->dirty) && !rl_os_ready(s->os))
 		return RL_LOOP_DEADLOCK;
 	return n < 0 ? n : 0;

@@ -84,7 +84,7 @@ struct rl_shard {
 	int64_t now_ns;            /* the clock when it was read last */
 	int64_t due_ns;            /* earliest deadline, -1 none; may be too early, never too late */
 	struct rl_list dirty;
-	struct rl_slab *tasks;
+	struct rl_slab *tasks, *due; /* records of tasks, and of their deadlines */
 	struct rl_list warm;       /* records of ended tasks that kept their `co`, used first */
 	unsigned warm_len;
 	struct rl_net *net;        /* what its network objects share; NULL until the first */

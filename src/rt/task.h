@@ -54,6 +54,8 @@ enum rl_reason {
 	RL_REASON_ACCEPT,
 	RL_REASON_CONNECT,
 	RL_REASON_READ,
+	RL_REASON_READ_STRING, /* as READ; the binding puts the bytes on its stack, as a string */
+	RL_REASON_READ_SLICE,  /* ... or as a slice */
 	RL_REASON_WRITE,
 	RL_REASON_CLOSE,
 	RL_REASON_RESOLVE,
@@ -72,6 +74,14 @@ struct rl_clause {
 	struct rl_task *task;
 	uint16_t index;
 	uint16_t offer;
+	uint32_t since_ms;       /* of the task's own clause: when it parked, or was made; shard clock */
+};
+
+/* When a wait ends; apart from the record because most waits never end that way. */
+struct rl_deadline {
+	struct rl_timer timer;
+	struct rl_task *task;
+	uint32_t slot;
 };
 
 /* What is waited for: tasks in the order they came. Embedded in every waitable. */
@@ -81,20 +91,20 @@ struct rl_waitq {
 
 struct rl_task {
 	struct rl_clause clause;
-	struct rl_timer deadline;
+	struct rl_deadline *deadline; /* NULL: none */
 	struct rl_clause *more;  /* a select's clauses beyond the first, `more_len` of them */
 	void *co;                /* what runs it; NULL for a task that never ran, unless it is warm */
 	uint64_t id;
 	uint32_t slot;
-	uint32_t since_ms;       /* when it parked or was readied, shard clock */
 	int16_t result;          /* 0, or the code its wait ended with */
 	uint16_t results;        /* values already on its stack for the resume */
 	uint16_t fired;          /* which case of a select ended the wait, 0: a plain wait */
 	uint16_t more_len;
-	uint16_t raises;         /* cancels swallowed so far */
+	uint8_t raises;          /* cancels swallowed so far */
 	uint8_t state, reason, flags;
-	uint8_t gives;           /* not 0: the binding puts on its stack what it was woken for */
 };
+
+_Static_assert(sizeof(struct rl_task) <= 80, "a million parked tasks are meant to be cheap");
 
 const char *rl_reason_name(unsigned reason);
 

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/slab.h"
 
 #include <stdlib.h>
 
@@ -31,8 +32,12 @@ static void wait_unlink(struct rl_shard *s, struct rl_task *t)
 		free(t->more);
 		t->more = NULL;
 	}
-	if (rl_timer_is_set(&t->deadline))
-		rl_wheel_cancel(s->deadlines, &t->deadline);
+	struct rl_deadline *d = t->deadline;
+	if (d) {
+		rl_wheel_cancel(s->deadlines, &d->timer);
+		rl_slab_put(s->due, d, d->slot);
+		t->deadline = NULL;
+	}
 }
 
 void rl_wait_add(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer)
@@ -62,11 +67,21 @@ void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_
 	t->reason = (uint8_t)reason;
 	t->result = 0;
 	t->results = 0;
-	t->since_ms = (uint32_t)(s->now_ns / 1000000);
+	t->clause.since_ms = (uint32_t)(s->now_ns / 1000000);
 	s->counts.parks++;
 	if (deadline_ns < 0)
 		return;
-	rl_wheel_set(s->deadlines, &t->deadline, deadline_ns);
+	uint32_t slot;
+	struct rl_deadline *d = rl_slab_get(s->due, &slot);
+	if (!d) {
+		rl_wait_end(s, t, -ENOMEM);
+		return;
+	}
+	rl_timer_init(&d->timer);
+	d->task = t;
+	d->slot = slot;
+	t->deadline = d;
+	rl_wheel_set(s->deadlines, &d->timer, deadline_ns);
 	if (s->due_ns < 0 || deadline_ns < s->due_ns)
 		s->due_ns = deadline_ns;
 }

@@ -29,7 +29,8 @@ int rl_wait_reserve(struct rl_task *t, unsigned n);
 /* Wait for `q` as well, with the next reserved clause. */
 void rl_wait_add_more(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer);
 
-/* Park the running task on the clauses added; deadline_ns -1 never. The caller then yields. */
+/* Park the running task on the clauses added; deadline_ns -1 never. The caller then yields. Without
+ * memory for the deadline the wait ends at once, with -ENOMEM. */
 void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_t deadline_ns);
 
 /* End the wait of a parked task by this clause: with `results` values that the caller has put on
