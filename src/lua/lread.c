@@ -90,9 +90,9 @@ static int give_bytes(lua_State *L, struct rl_stream *s, uint32_t len, uint32_t 
 }
 
 /* Park until `need` bytes are there, or the stream ends. `most`: what may come to be needed;
- * `reason`: RL_REASON_READ or what it is to be given. */
+ * `gives`: what it is to be given, or 0. */
 static int park_reader(lua_State *L, struct rl_lua *h, struct rl_stream *s, uint32_t need,
-	uint32_t most, int64_t due, enum rl_reason reason)
+	uint32_t most, int64_t due, unsigned gives)
 {
 	struct rl_task *t = rl_lua_check_park(L, h);
 	int err = rl_stream_expect(s, need, most);
@@ -103,7 +103,7 @@ static int park_reader(lua_State *L, struct rl_lua *h, struct rl_stream *s, uint
 	if (due == 0)
 		return rl_lua_fail(L, -ETIMEDOUT);
 	rl_wait_add(t, &s->readers, 0, 0);
-	rl_wait_park(&h->shard, t, reason, due);
+	rl_wait_park(&h->shard, t, RL_REASON_READ | gives, due);
 	return lua_yield(L, lua_gettop(L));
 }
 
@@ -121,7 +121,7 @@ static int park_again(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t
 		if (s->more)
 			s->more->reader_ns = due;
 	}
-	return park_reader(L, rl_lnet_of(L)->shard, s, need, most, due, RL_REASON_READ);
+	return park_reader(L, rl_lnet_of(L)->shard, s, need, most, due, 0);
 }
 
 /* What every read begins with. False: the function returns *results. */
@@ -166,7 +166,7 @@ static int give_news(struct rl_lua *h, struct rl_task *t)
 	struct rl_stream *s = handle ? *handle : NULL;
 	if (!s || rl_stream_status(s) != 0 || !rl_list_empty(&s->readers.waiters))
 		return 0;
-	if (t->reason == RL_REASON_READ_STRING) {
+	if (t->reason & RL_GIVES_STRING) {
 		uint32_t len = read_len(s);
 		if (len > rl_bytes_head(&s->in)->len)
 			return 0;
@@ -179,14 +179,14 @@ static int give_news(struct rl_lua *h, struct rl_task *t)
 }
 
 /* What read and read_buffer begin with. True: bytes are there; else *results is returned. */
-static bool await_bytes(lua_State *L, struct rl_lua *h, struct rl_stream *s, enum rl_reason reason,
+static bool await_bytes(lua_State *L, struct rl_lua *h, struct rl_stream *s, unsigned gives,
 	int *results)
 {
 	if (!begin_read(L, h, s, results))
 		return false;
 	int status = rl_stream_status(s);
 	if (status == -EAGAIN)
-		*results = park_reader(L, h, s, 1, 1, due_of(L, 2, s, read_default(s)), reason);
+		*results = park_reader(L, h, s, 1, 1, due_of(L, 2, s, read_default(s)), gives);
 	else if (status < 0)
 		*results = rl_lua_fail(L, status);
 	return status == 0;
@@ -198,7 +198,7 @@ static int lread_some(lua_State *L)
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
 	struct rl_stream *s = check_reader(L, n);
-	if (!await_bytes(L, n->shard, s, RL_REASON_READ_STRING, &results))
+	if (!await_bytes(L, n->shard, s, RL_GIVES_STRING, &results))
 		return results;
 	uint32_t len = read_len(s);
 	return give_bytes(L, s, len, len);
@@ -210,7 +210,7 @@ static int lread_buffer(lua_State *L)
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
 	struct rl_stream *s = check_reader(L, n);
-	if (!await_bytes(L, n->shard, s, RL_REASON_READ_SLICE, &results))
+	if (!await_bytes(L, n->shard, s, RL_GIVES_SLICE, &results))
 		return results;
 	results = give_slice(L, n->shard, s);
 	return results < 0 ? rl_lua_fail(L, results) : results;

@@ -93,7 +93,7 @@ static int task_results(struct rl_lua *h, struct rl_task *t)
 		return t->results;
 	if (t->reason == RL_REASON_YIELD && t->result == 0)
 		return 0;
-	bool gives = t->reason == RL_REASON_READ_STRING || t->reason == RL_REASON_READ_SLICE;
+	bool gives = t->reason & (RL_GIVES_STRING | RL_GIVES_SLICE);
 	int n = gives && t->result == 0 && !(t->flags & RL_TASK_CANCEL) ? h->give(h, t) : 0;
 	if (n > 0)
 		return n;

@@ -22,8 +22,6 @@ static const char *const reason_names[RL_REASONS] = {
 	[RL_REASON_ACCEPT] = "accept",
 	[RL_REASON_CONNECT] = "connect",
 	[RL_REASON_READ] = "read",
-	[RL_REASON_READ_STRING] = "read",
-	[RL_REASON_READ_SLICE] = "read",
 	[RL_REASON_WRITE] = "write",
 	[RL_REASON_CLOSE] = "close",
 	[RL_REASON_RESOLVE] = "resolve",
@@ -34,5 +32,6 @@ static const char *const reason_names[RL_REASONS] = {
 
 const char *rl_reason_name(unsigned reason)
 {
+	reason &= RL_REASON_MASK;
 	return reason < RL_REASONS ? reason_names[reason] : "unknown";
 }
