@@ -60,6 +60,7 @@ build = {
         "src/lua/lbuffer.c",
         "src/lua/lconn.c",
         "src/lua/lnet.c",
+        "src/lua/lread.c",
         "src/lua/lrun.c",
         "src/lua/lshard.c",
         "src/lua/lsignal.c",

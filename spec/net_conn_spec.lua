@@ -53,6 +53,30 @@ H.both("reading", function(it)
     close(a, b)
   end)
 
+  it("gives a parked reader its bytes through coroutines of its own", function()
+    local a, b = pair()
+    local got = {}
+    local reader = rl.go(function()
+      local next_read = coroutine.wrap(function()
+        for _ = 1, 2 do
+          coroutine.yield(b:read())
+          coroutine.yield(b:read(1))
+          coroutine.yield(b:read_buffer():tostring())
+        end
+      end)
+      for i = 1, 6 do
+        got[i] = next_read()
+      end
+    end)
+    for i = 1, 6 do
+      rl.sleep(0.01)
+      a:write(i)
+    end
+    reader:join()
+    assert.same({"1", "2", "3", "4", "5", "6"}, got)
+    close(a, b)
+  end)
+
   it("ends with EOF, again and again", function()
     local a, b = pair()
     a:write("last")

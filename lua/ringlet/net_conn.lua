@@ -23,6 +23,21 @@ local Conn = {}
 local conn_read, conn_read_buffer = core.conn_read, core.conn_read_buffer
 local conn_write, conn_write_turn = core.conn_write, core.conn_write_turn
 
+-- A read with a timeout of its own.
+local function read_timed(read, conn, timeout)
+  local data, code = read(conn, timeout)
+  while data == true do
+    data, code = read(conn, timeout)
+  end
+  if data then
+    return data
+  end
+  return fail(code)
+end
+
+-- A coroutine that waits costs as much as its stack, and most wait in `read`: so there are few and
+-- small frames below it, and the timeout is not passed on when there is none.
+
 --- Whatever has been received: at least one byte, as soon as there is any.
 -- @parks while there is none
 -- @tparam[opt] number timeout seconds, by default as `set_timeout` says
@@ -31,9 +46,12 @@ local conn_write, conn_write_turn = core.conn_write, core.conn_write_turn
 -- @raise when another task is reading, or `on_data` does
 -- @source recv(2)
 function Conn:read(timeout)
-  local data, code = conn_read(self, timeout)
+  if timeout ~= nil then
+    return read_timed(conn_read, self, timeout)
+  end
+  local data, code = conn_read(self)
   while data == true do
-    data, code = conn_read(self, timeout)
+    data, code = conn_read(self)
   end
   if data then
     return data
@@ -49,9 +67,12 @@ end
 -- @raise when another task is reading, or `on_data` does
 -- @source recv(2)
 function Conn:read_buffer(timeout)
-  local slice, code = conn_read_buffer(self, timeout)
+  if timeout ~= nil then
+    return read_timed(conn_read_buffer, self, timeout)
+  end
+  local slice, code = conn_read_buffer(self)
   while slice == true do
-    slice, code = conn_read_buffer(self, timeout)
+    slice, code = conn_read_buffer(self)
   end
   if slice then
     return slice
@@ -166,16 +187,20 @@ end
 -- @fails "EPIPE" after `shutdown`; "ECONNRESET", "ETIMEDOUT", "ECLOSED", "ENOMEM"
 -- @raise on another type, and on a slice that is no longer valid
 -- @source send(2)
-function Conn:write(...)
-  local ok, code = conn_write(self, ...)
+-- @function write
+
+-- Without a name for self: it would be one more slot, and the stack would grow for it.
+local function write_values(...)
+  local ok, code = conn_write(...)
   if ok == true then
-    ok, code = conn_write_turn(self, ...)
+    ok, code = conn_write_turn(...)
   end
   if ok then
     return true
   end
   return fail(code)
 end
+Conn.write = write_values
 
 --- Wait until everything written before has been given to the kernel.
 -- @parks until then; not at all if it has

@@ -18,7 +18,7 @@ local task = require "ringlet.task"
 local time = require "ringlet.time"
 
 local threads = core.tables()
-local next_news, lacks_worker = core.net_next, core.net_lacks_worker
+local next_news = core.net_next
 
 local M = {}
 
@@ -61,32 +61,28 @@ local function ended(server, conn)
   server.room:set()
 end
 
--- A task for each connection. It finds the connection by its slot: with arguments or a handle it
--- would be more than its coroutine. Few and small frames lie below the handler, because a coroutine
--- that waits costs as much as its stack.
+-- A task for each connection: the handler itself, with nothing below it, because a coroutine that
+-- waits costs as much as its stack. It has no handle unless somebody asks; its connection is its
+-- ward.
 
-local function task_body(server, handler)
-  local conns = server.conns
+local servers = setmetatable({}, {__mode = "v"})
 
-  local function conn_of_task()
-    return conns[(core.current())]
+function task.on_ward_end(conn, ok, err)
+  local server = servers[core.net_owner(conn)]
+  if not server then -- it was over, and nobody has it any more
+    conn:close()
+    return
   end
-
-  local function finish(ok, err)
-    local slot = core.current()
-    succeeded(server, ok, err)
-    ended(server, conns[slot])
-    conns[slot] = false
+  if not ok and not cancel.is_cancel(err) then
+    server.errors = server.errors + 1
   end
-
-  return function()
-    return finish(xpcall(handler, trace, conn_of_task()))
-  end
+  ended(server, conn)
 end
 
 local function start_task(server, conn)
-  local slot = core.spawn(threads, 0, server.body)
-  server.conns[slot] = conn
+  local slot = core.spawn(threads, 0, server.handler, conn)
+  task.wards[slot] = conn
+  core.watch_end(slot)
   core.net_claim(conn, server.id)
 end
 
@@ -118,15 +114,15 @@ local start_worker
 
 local function work(server)
   local crew, conns, on_data, buffers = server.crew, server.conns, server.on_data, server.buffers
-  local conn, data, code
+  local conn, data, code, alone
   while true do
-    conn, data, code = next_news(crew, conn, conns, buffers)
+    conn, data, code, alone = next_news(crew, conn, conns, buffers)
     if conn == true then
       conn = nil
     elseif not conn then
       break
     else
-      if lacks_worker(crew) then
+      if alone then
         start_worker(server)
       end
       if not data then
@@ -216,7 +212,8 @@ local function close_idle(server)
 end
 
 local function handles(server, h)
-  return server.workers[h] or server.body and server.conns[h[1]]
+  local ward = server.handler and task.wards[h[1]]
+  return server.workers[h] or ward and core.net_owner(ward) == server.id
 end
 
 local function cancel_all(server)
@@ -376,8 +373,9 @@ function M.start(listener, handlers, opts)
     on_close = handlers.on_close, start_conn = handlers.run and start_task or start_served,
     room = sync.event(), empty = sync.event(), over = sync.event(),
   }, Server)
+  server.handler = handlers.run
+  servers[served] = server
   server.q = server.over.q -- where select waits
-  server.body = handlers.run and task_body(server, handlers.run)
   core.net_hold(listener)
   if handlers.on_data then
     server.crew = core.net_crew()

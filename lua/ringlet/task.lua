@@ -344,6 +344,11 @@ local function leave_parent(h, ok, err)
   end
 end
 
+-- slot -> value, and what is called with it when that task has ended, outside any task. For tasks
+-- that are too many to have handles.
+M.wards = {}
+M.on_ward_end = nil
+
 -- The core's word that a task ended: watched ones, and every failure.
 local function ended(slot, id, ok, err, co, dropped)
   local h = handle_of(slot, id)
@@ -360,6 +365,11 @@ local function ended(slot, id, ok, err, co, dropped)
   local joined = h.q and core.wake_all(h.q, outcome(h)) or 0
   if h.on_end then
     h.on_end(h, ok, err)
+  end
+  local ward = M.wards[slot]
+  if ward then
+    M.wards[slot] = false
+    M.on_ward_end(ward, ok, err)
   end
   if h.parent then
     leave_parent(h, ok, err)
@@ -390,6 +400,7 @@ function M.abandon_all(why)
   for _, h in ipairs(M.all()) do
     local slot, trace = h[1], h:traceback()
     core.abandon(slot)
+    M.wards[slot] = false
     anchored[slot] = nil
     finish_handle(h, false, why, trace)
   end

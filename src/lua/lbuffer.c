@@ -23,9 +23,9 @@ static const char loan_key, owned_key; /* their addresses name the metatables */
 
 struct rl_slice *rl_lbuffer_test(lua_State *L, int arg)
 {
-	if (lua_type(L, arg) != LUA_TUSERDATA || rl_rawlen(L, arg) != sizeof(struct rl_slice))
-		return NULL;
 	struct rl_slice *s = lua_touserdata(L, arg);
+	if (!s || rl_rawlen(L, arg) != sizeof *s)
+		return NULL;
 	return s->tag == &loan_key || s->tag == &owned_key ? s : NULL;
 }
 
@@ -66,12 +66,12 @@ static struct rl_slice *new_slice(lua_State *L, const char *key)
 
 void rl_lbuffer_push(lua_State *L, struct rl_lua *h, const struct rl_piece *p)
 {
-	struct rl_slice *s = new_slice(L, &loan_key);
-	s->chunk = p->chunk;
-	s->gen = p->chunk->gen;
-	s->off = p->off;
-	s->len = p->len;
-	s->serial = h->shard.net->serial;
+	struct rl_slice *s = lua_newuserdata(L, sizeof *s);
+	*s = (struct rl_slice){
+		&loan_key, p->chunk, p->chunk->gen, p->off, p->len, h->shard.net->serial,
+	};
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->loan_ref);
+	lua_setmetatable(L, -2);
 }
 
 static void push_copy(lua_State *L, const char *data, size_t len)
@@ -354,6 +354,8 @@ void rl_lua_open_buffer(lua_State *L, struct rl_lua *h)
 	rl_lua_register(L, h, functions);
 	lua_pushlightuserdata(L, (void *)&loan_key);
 	rl_lua_class(L, h, LOAN, methods);
+	lua_pushvalue(L, -1);
+	h->loan_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 	lua_pushlightuserdata(L, (void *)&owned_key);
 	rl_lua_class(L, h, OWNED, methods);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lconn: the methods of connections, as their wrappers in lua/ringlet/net.lua call them. A function
- * that parked returns true and is called again, with `again` = true where that matters; it returns
- * data, or 1 for "done", when it has succeeded.
+ * lconn: writing to connections, their end and their settings, as the wrappers in
+ * lua/ringlet/net_conn.lua call them; reading is in lread.c. A function that parked returns true
+ * and is called again, or what the comment names; it returns 1 for "done".
  */
 #include "lua/lbuffer.h"
 #include "lua/lnet.h"
@@ -12,279 +12,15 @@
 #include "rt/out.h"
 
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CONN "ringlet.conn"
-#define JOIN_BELOW 4096       /* shorter pieces are joined with those behind them */
-#define EXACTLY_MAX (1u << 30)
-#define UNTIL_MAX 65536u      /* default of `max` */
-#define ALL_MAX (16u << 20)   /* the same, of read_all */
 #define SECONDS_MAX 1e9
-
-/* Checks. */
 
 /* The stream of the connection at 1, or NULL when it is over (closed, or its run ended). */
 static struct rl_stream *check_conn(lua_State *L)
 {
-	return *rl_lnet_handle(L, rl_lnet_of(L)->conn_class, 1, "conn");
-}
-
-/* The same for a function that takes input. */
-static struct rl_stream *check_reader(lua_State *L)
-{
-	struct rl_stream *s = check_conn(L);
-	if (!s)
-		return NULL;
-	if ((s->flags & (RL_STREAM_SERVED | RL_STREAM_BUSY)) == RL_STREAM_SERVED)
-		rl_lnet_raise(L, "this connection is read by on_data");
-	if (!rl_list_empty(&s->readers.waiters))
-		rl_lnet_raise(L, "another task is reading this connection");
-	return s;
-}
-
-static uint32_t check_count(lua_State *L, int arg, uint32_t missing, const char *what)
-{
-	if (lua_isnoneornil(L, arg) && missing > 0)
-		return missing;
-	lua_Number n = lua_tonumber(L, arg);
-	if (lua_type(L, arg) != LUA_TNUMBER || !(n >= 0 && n <= EXACTLY_MAX) || n != (uint32_t)n)
-		rl_lnet_raise(L, what);
-	return (uint32_t)n;
-}
-
-/* When an operation that begins now ends: its own timeout, or the connection's. */
-static int64_t due_of(lua_State *L, int arg, const struct rl_stream *s, int64_t usual_ns)
-{
-	struct rl_lua *h = rl_lua_of(L);
-	if (!lua_isnoneornil(L, arg))
-		return rl_lnet_deadline(L, arg);
-	return s->more && usual_ns >= 0 ? rl_shard_now(&h->shard) + usual_ns : -1;
-}
-
-static int64_t read_default(const struct rl_stream *s)
-{
-	return s->more ? s->more->read_ns : -1;
-}
-
-/* Reading. */
-
-static char *scratch(struct rl_lnet *n, size_t size)
-{
-	if (size <= n->scratch_size)
-		return n->scratch;
-	char *grown = realloc(n->scratch, size);
-	if (!grown)
-		return NULL;
-	n->scratch = grown;
-	n->scratch_size = size;
-	return grown;
-}
-
-/* Push the first `len` bytes received, which are there, as a string. */
-static void push_bytes(lua_State *L, const struct rl_stream *s, uint32_t len)
-{
-	struct rl_lnet *n = rl_lnet_of(L);
-	const struct rl_piece *head = rl_bytes_head(&s->in);
-	if (len == 0) {
-		lua_pushliteral(L, "");
-		return;
-	}
-	if (len <= head->len) {
-		lua_pushlstring(L, rl_piece_at(head), len);
-		return;
-	}
-	char *joined = scratch(n, len);
-	if (!joined)
-		luaL_error(L, "not enough memory");
-	rl_bytes_copy(&s->in, 0, joined, len);
-	lua_pushlstring(L, joined, len);
-	if (n->scratch_size > RL_READ_HIGH) {
-		free(n->scratch);
-		n->scratch = NULL;
-		n->scratch_size = 0;
-	}
-}
-
-static int give_bytes(lua_State *L, struct rl_stream *s, uint32_t len, uint32_t skip)
-{
-	push_bytes(L, s, len);
-	rl_stream_consume(s, skip);
-	return 1;
-}
-
-/* Park until `need` bytes are there, or the stream ends. `most`: what may come to be needed. */
-static int park_reader(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int64_t due)
-{
-	struct rl_lua *h = rl_lua_of(L);
-	rl_lua_check_park(L, h);
-	int err = rl_stream_expect(s, need, most);
-	if (err == 0)
-		err = rl_stream_has(s, need);
-	if (err != 0 && err != -EAGAIN)
-		return rl_lua_fail(L, err);
-	return rl_lua_park(L, h, &s->readers, RL_REASON_READ, due);
-}
-
-/* As above for a read that may park several times: its deadline is kept with the stream. */
-static int park_again(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int timeout)
-{
-	bool again = lua_toboolean(L, timeout + 1);
-	int64_t due = -1;
-	if (again) {
-		due = s->more ? s->more->reader_ns : -1;
-	} else {
-		due = due_of(L, timeout, s, read_default(s));
-		if (due > 0 && rl_stream_extend(s) < 0)
-			return rl_lua_fail(L, -ENOMEM);
-		if (s->more)
-			s->more->reader_ns = due;
-	}
-	return park_reader(L, s, need, most, due);
-}
-
-/* What every read begins with. False: the function returns *results. */
-static bool begin_read(lua_State *L, struct rl_stream *s, int *results)
-{
-	struct rl_lua *h = rl_lua_of(L);
-	if (s && !rl_lua_is_cancelled(h)) {
-		rl_stream_unlend(s);
-		return true;
-	}
-	*results = s ? rl_lua_cancelled(L, h) : rl_lua_fail(L, -RL_ECLOSED);
-	return false;
-}
-
-/* conn, [timeout] */
-static int lconn_read(lua_State *L)
-{
-	int results;
-	struct rl_stream *s = check_reader(L);
-	if (!begin_read(L, s, &results))
-		return results;
-	int status = rl_stream_status(s);
-	if (status == -EAGAIN)
-		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)));
-	if (status < 0)
-		return rl_lua_fail(L, status);
-	uint32_t len = rl_bytes_head(&s->in)->len;
-	if (len < JOIN_BELOW && s->in.len > len)
-		len = s->in.len < RL_READ_HIGH ? s->in.len : RL_READ_HIGH;
-	return give_bytes(L, s, len, len);
-}
-
-/* conn, [timeout] */
-static int lconn_read_buffer(lua_State *L)
-{
-	int results;
-	struct rl_piece piece;
-	struct rl_stream *s = check_reader(L);
-	if (!begin_read(L, s, &results))
-		return results;
-	int status = rl_stream_status(s);
-	if (status == -EAGAIN)
-		return park_reader(L, s, 1, 1, due_of(L, 2, s, read_default(s)));
-	if (status == 0)
-		status = rl_stream_lend(s, &piece);
-	if (status < 0)
-		return rl_lua_fail(L, status);
-	rl_lbuffer_push(L, rl_lua_of(L), &piece);
-	return 1;
-}
-
-/* conn, n, [timeout], [again] */
-static int lconn_read_exactly(lua_State *L)
-{
-	int results;
-	struct rl_stream *s = check_reader(L);
-	uint32_t n = check_count(L, 2, 0, "a number of bytes expected");
-	if (!begin_read(L, s, &results))
-		return results;
-	int status = n == 0 ? 0 : rl_stream_has(s, n);
-	if (n == 0 && (s->flags & RL_STREAM_CLOSED))
-		status = -RL_ECLOSED;
-	if (status == -EAGAIN)
-		return park_again(L, s, n, n, 3);
-	if (status < 0)
-		return rl_lua_fail(L, status);
-	return give_bytes(L, s, n, n);
-}
-
-/* Look for `delim` in what was received; -1: not there. A reader that parked has seen all but what
- * it waited for. */
-static int64_t find_delim(struct rl_stream *s, const char *delim, size_t len, bool again)
-{
-	uint32_t from = again && s->need > len ? s->need - (uint32_t)len : 0;
-	return rl_bytes_find(&s->in, from, delim, len);
-}
-
-/* No delimiter yet: too long already, or to be waited for. */
-static int await_delim(lua_State *L, struct rl_stream *s, uint64_t longest, int timeout)
-{
-	if (s->in.len >= longest)
-		return rl_lua_fail(L, -EMSGSIZE);
-	int status = rl_stream_has(s, s->in.len + 1);
-	if (status != -EAGAIN)
-		return rl_lua_fail(L, status);
-	return park_again(L, s, s->in.len + 1, (uint32_t)longest, timeout);
-}
-
-/* conn, delim, [max], [timeout], [again] */
-static int lconn_read_until(lua_State *L)
-{
-	int results;
-	struct rl_stream *s = check_reader(L);
-	size_t len = 0;
-	const char *delim = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : NULL;
-	if (len == 0)
-		return rl_lnet_raise(L, "a delimiter (a string that is not empty) expected");
-	uint32_t max = check_count(L, 3, UNTIL_MAX, "max: a number of bytes expected");
-	if (!begin_read(L, s, &results))
-		return results;
-	int64_t at = find_delim(s, delim, len, lua_toboolean(L, 5));
-	if (at < 0)
-		return await_delim(L, s, (uint64_t)max + len, 4);
-	if (at > max)
-		return rl_lua_fail(L, -EMSGSIZE);
-	return give_bytes(L, s, (uint32_t)at, (uint32_t)at + (uint32_t)len);
-}
-
-/* conn, [max], [timeout], [again] */
-static int lconn_read_line(lua_State *L)
-{
-	int results;
-	struct rl_stream *s = check_reader(L);
-	uint32_t max = check_count(L, 2, UNTIL_MAX, "max: a number of bytes expected");
-	char before = 0;
-	if (!begin_read(L, s, &results))
-		return results;
-	int64_t at = find_delim(s, "\n", 1, lua_toboolean(L, 4));
-	if (at < 0)
-		return await_delim(L, s, (uint64_t)max + 2, 3);
-	if (at > 0)
-		rl_bytes_copy(&s->in, (uint32_t)at - 1, &before, 1);
-	uint32_t len = (uint32_t)at - (before == '\r');
-	if (len > max)
-		return rl_lua_fail(L, -EMSGSIZE);
-	return give_bytes(L, s, len, (uint32_t)at + 1);
-}
-
-/* conn, [max], [timeout], [again] */
-static int lconn_read_all(lua_State *L)
-{
-	int results;
-	struct rl_stream *s = check_reader(L);
-	uint32_t max = check_count(L, 2, ALL_MAX, "max: a number of bytes expected");
-	if (!begin_read(L, s, &results))
-		return results;
-	if (s->in.len > max)
-		return rl_lua_fail(L, -EMSGSIZE);
-	int status = rl_stream_has(s, max + 1);
-	if (status == -EAGAIN)
-		return park_again(L, s, max + 1, max + 1, 3);
-	if (status != -RL_EOF)
-		return rl_lua_fail(L, status);
-	return give_bytes(L, s, s->in.len, s->in.len);
+	return rl_lnet_conn(L, rl_lnet_of(L), 1);
 }
 
 /* Writing. */
@@ -369,12 +105,44 @@ static int write_now(lua_State *L, struct rl_stream *s, int top)
 	return 1;
 }
 
+/* One string or slice to a connection that can take it: 0, an error, or 1: not so plain. */
+static int write_one(lua_State *L, struct rl_lua *h, struct rl_stream *s)
+{
+	const struct rl_slice *slice = NULL;
+	bool is_string = lua_type(L, 2) == LUA_TSTRING;
+	if (!is_string)
+		slice = rl_lbuffer_test(L, 2);
+	if (!is_string && (!slice || !rl_lbuffer_is_valid(h, slice)))
+		return 1;
+	int status = rl_out_begin(s, false);
+	if (status != 0)
+		return 1;
+	if (is_string) {
+		size_t len;
+		const char *text = lua_tolstring(L, 2, &len);
+		status = rl_out_write(s, text, len);
+	} else {
+		status = rl_out_write_chunk(s, slice->chunk, slice->off, slice->len);
+	}
+	rl_out_end(s, status);
+	return status;
+}
+
 /* conn, ...: 1, or true after the wait for its turn, which write_turn takes. */
 static int lconn_write(lua_State *L)
 {
-	struct rl_lua *h = rl_lua_of(L);
-	struct rl_stream *s = check_conn(L);
-	int top = lua_gettop(L);
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_lua *h = n->shard;
+	struct rl_stream *s = rl_lnet_conn(L, n, 1);
+	int top = lua_gettop(L), plain = 1;
+	if (top == 2 && s && !rl_lua_is_cancelled(h))
+		plain = write_one(L, h, s);
+	if (plain < 0)
+		return rl_lua_fail(L, plain);
+	if (plain == 0) {
+		lua_pushinteger(L, 1);
+		return 1;
+	}
 	const char *fault = values_fault(L, 2, top);
 	if (fault)
 		rl_lnet_raise(L, fault);
@@ -626,8 +394,8 @@ static int lconn_limits(lua_State *L)
 static int lconn_marks(lua_State *L)
 {
 	struct rl_stream *s = check_conn(L);
-	uint32_t read_high = check_count(L, 2, RL_READ_HIGH, "read_high_water: bytes expected");
-	uint32_t write_high = check_count(L, 3, RL_WRITE_HIGH, "write_high_water: bytes expected");
+	uint32_t read_high = rl_lnet_count(L, 2, RL_READ_HIGH, "read_high_water: bytes expected");
+	uint32_t write_high = rl_lnet_count(L, 3, RL_WRITE_HIGH, "write_high_water: bytes expected");
 	int err = s ? rl_stream_extend(s) : -RL_ECLOSED;
 	if (err < 0)
 		return rl_lua_fail(L, err);
@@ -645,12 +413,6 @@ static const luaL_Reg methods[] = {
 };
 
 static const luaL_Reg functions[] = {
-	{"conn_read", lconn_read},
-	{"conn_read_buffer", lconn_read_buffer},
-	{"conn_read_exactly", lconn_read_exactly},
-	{"conn_read_until", lconn_read_until},
-	{"conn_read_line", lconn_read_line},
-	{"conn_read_all", lconn_read_all},
 	{"conn_write", lconn_write},
 	{"conn_write_turn", lconn_write_turn},
 	{"conn_accepted", lconn_accepted},
@@ -669,9 +431,9 @@ static const luaL_Reg functions[] = {
 
 void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n)
 {
+	rl_lnet_open_read(L, n);
 	rl_lnet_register(L, n, functions);
 	luaL_newmetatable(L, CONN);
 	rl_lnet_register(L, n, methods);
-	n->conn_class = lua_topointer(L, -1);
 	lua_setfield(L, -2, "conn_class");
 }

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define LNET "ringlet.net.state"
+#define COUNT_MAX (1u << 30)
 
 /* Helpers. */
 
@@ -80,6 +81,16 @@ int64_t rl_lnet_due(lua_State *L, int arg)
 	return lua_isnoneornil(L, arg) ? -1 : (int64_t)lua_tonumber(L, arg);
 }
 
+uint32_t rl_lnet_count(lua_State *L, int arg, uint32_t missing, const char *what)
+{
+	if (lua_isnoneornil(L, arg) && missing > 0)
+		return missing;
+	lua_Number n = lua_tonumber(L, arg);
+	if (lua_type(L, arg) != LUA_TNUMBER || !(n >= 0 && n <= COUNT_MAX) || n != (uint32_t)n)
+		rl_lnet_raise(L, what);
+	return (uint32_t)n;
+}
+
 /* A closed handle of a class on top of the stack. */
 static void *new_handle(lua_State *L, const char *class)
 {
@@ -90,9 +101,13 @@ static void *new_handle(lua_State *L, const char *class)
 	return handle;
 }
 
-struct rl_stream **rl_lnet_new_conn(lua_State *L)
+struct rl_stream **rl_lnet_new_conn(lua_State *L, const struct rl_lnet *n)
 {
-	return new_handle(L, "ringlet.conn");
+	struct rl_conn *c = lua_newuserdata(L, sizeof *c);
+	*c = (struct rl_conn){NULL, n};
+	luaL_getmetatable(L, "ringlet.conn");
+	lua_setmetatable(L, -2);
+	return &c->stream;
 }
 
 int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd)
@@ -229,7 +244,7 @@ static int lnet_dial_wait(lua_State *L)
 		return rl_lua_fail(L, -RL_ECLOSED);
 	if (!d->over)
 		return rl_lua_park(L, rl_lua_of(L), &d->waiters, RL_REASON_CONNECT, rl_lnet_due(L, 2));
-	struct rl_stream **handle = rl_lnet_new_conn(L);
+	struct rl_stream **handle = rl_lnet_new_conn(L, rl_lnet_of(L));
 	int fd = rl_dial_take(d);
 	int err = fd < 0 ? fd : rl_lnet_adopt(d->net, handle, fd);
 	return err < 0 ? rl_lua_fail(L, err) : 1;
@@ -297,7 +312,7 @@ static int lnet_accept(lua_State *L)
 	if (l->len == 0)
 		rl_lua_check_park(L, h);
 	int64_t due = rl_lnet_due(L, 2);
-	struct rl_stream **handle = rl_lnet_new_conn(L);
+	struct rl_stream **handle = rl_lnet_new_conn(L, rl_lnet_of(L));
 	int fd = rl_listener_accept(l);
 	if (fd == -EAGAIN) {
 		lua_pop(L, 1);
@@ -407,7 +422,7 @@ static int lnet_crew(lua_State *L)
 
 static struct rl_stream *conn_at(lua_State *L, int arg)
 {
-	return *rl_lnet_handle(L, rl_lnet_of(L)->conn_class, arg, "conn");
+	return rl_lnet_conn(L, rl_lnet_of(L), arg);
 }
 
 /* crew, conn, conns: the connection is busy until net_next or net_rest gets it back */
@@ -447,8 +462,10 @@ static int lnet_rest(lua_State *L)
 	return 0;
 }
 
-/* What the next stream has: conn, data | conn, nil, code. The connection's handle is on top. */
-static int give_news(lua_State *L, struct rl_stream *s, bool buffers)
+/* What the next stream has: conn, data, false | conn, nil, code; and whether a worker should be
+ * started before this one goes into a handler. The connection's handle is on top. */
+static int give_news(lua_State *L, struct rl_lua *h, struct rl_crew *c, struct rl_stream *s,
+	bool buffers)
 {
 	struct rl_piece piece;
 	int status = rl_stream_status(s);
@@ -457,25 +474,27 @@ static int give_news(lua_State *L, struct rl_stream *s, bool buffers)
 	if (status < 0) {
 		lua_pushnil(L);
 		lua_pushinteger(L, status);
-		return 3;
+	} else if (buffers) {
+		rl_lbuffer_push(L, h, &piece);
+		lua_pushboolean(L, 0);
+	} else {
+		const struct rl_piece *head = rl_bytes_head(&s->in);
+		lua_pushlstring(L, rl_piece_at(head), head->len);
+		rl_stream_consume(s, head->len);
+		lua_pushboolean(L, 0);
 	}
-	if (buffers) {
-		rl_lbuffer_push(L, rl_lua_of(L), &piece);
-		return 2;
-	}
-	const struct rl_piece *head = rl_bytes_head(&s->in);
-	lua_pushlstring(L, rl_piece_at(head), head->len);
-	rl_stream_consume(s, head->len);
-	return 2;
+	lua_pushboolean(L, rl_crew_lacks_worker(c));
+	return 4;
 }
 
-/* crew, conn (nil: none) that rests now, conns, buffers -> conn, data | conn, nil, code | true
- * after a wait | false: this worker should end */
+/* crew, conn (nil: none) that rests now, conns, buffers -> conn, ... as above | true after a wait |
+ * false: this worker should end */
 static int lnet_next(lua_State *L)
 {
-	struct rl_lua *h = rl_lua_of(L);
+	struct rl_lnet *n = rl_lnet_of(L);
+	struct rl_lua *h = n->shard;
 	struct rl_crew *c = *check_crew(L);
-	struct rl_stream *s = lua_isnil(L, 2) ? NULL : conn_at(L, 2);
+	struct rl_stream *s = lua_isnil(L, 2) ? NULL : rl_lnet_conn(L, n, 2);
 	if (s) {
 		rl_stream_unlend(s);
 		rl_crew_rest(s);
@@ -485,19 +504,11 @@ static int lnet_next(lua_State *L)
 	s = c ? rl_crew_next(c) : NULL;
 	if (s) {
 		lua_rawgeti(L, 3, (int)s->slot + 1);
-		return give_news(L, s, lua_toboolean(L, 4));
+		return give_news(L, h, c, s, lua_toboolean(L, 4));
 	}
 	if (c && rl_crew_idle(c))
 		return rl_lua_park(L, h, &c->workers, RL_REASON_SERVER, -1);
 	lua_pushboolean(L, 0);
-	return 1;
-}
-
-/* crew -> should a worker be started before this one goes into a handler? */
-static int lnet_lacks_worker(lua_State *L)
-{
-	struct rl_crew *c = *check_crew(L);
-	lua_pushboolean(L, c && rl_crew_lacks_worker(c));
 	return 1;
 }
 
@@ -525,6 +536,14 @@ static int lnet_claim(lua_State *L)
 	if (s)
 		s->owner = (uint32_t)lua_tointeger(L, 2);
 	return 0;
+}
+
+/* conn -> owner, 0 when its run is over */
+static int lnet_owner(lua_State *L)
+{
+	struct rl_stream *s = conn_at(L, 1);
+	lua_pushinteger(L, s ? (lua_Integer)s->owner : 0);
+	return 1;
 }
 
 /* owner: its connections are reset, also those that are closed and still send */
@@ -575,9 +594,9 @@ static const luaL_Reg functions[] = {
 	{"net_next", lnet_next},
 	{"net_rest", lnet_rest},
 	{"net_claim", lnet_claim},
+	{"net_owner", lnet_owner},
 	{"net_abort_owned", lnet_abort_owned},
 	{"net_is_busy", lnet_is_busy},
-	{"net_lacks_worker", lnet_lacks_worker},
 	{NULL, NULL},
 };
 

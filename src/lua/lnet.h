@@ -13,10 +13,16 @@
 #include "rt/net.h"
 #include "rt/stream.h"
 
+/* What a connection's userdata holds: the pointer variable, and what says that it is one. */
+struct rl_conn {
+	struct rl_stream *stream;
+	const void *tag;         /* the lnet */
+};
+
 struct rl_lnet {
 	struct rl_lua *shard;
 	/* Metatables, as lua_topointer shows them; the registry holds them. */
-	const void *conn_class, *listener_class, *dial_class, *resolve_class, *crew_class;
+	const void *listener_class, *dial_class, *resolve_class, *crew_class;
 	char *scratch;           /* to join pieces in */
 	size_t scratch_size;
 };
@@ -35,12 +41,22 @@ void rl_lnet_register(lua_State *L, struct rl_lnet *n, const luaL_Reg *regs);
 /* The handle (a pointer variable) of a class at `arg`; raises "<what> expected". */
 void **rl_lnet_handle(lua_State *L, const void *class, int arg, const char *what);
 
+/* The stream of the connection at `arg`, or NULL when it is over; raises unless it is one. */
+static inline struct rl_stream *rl_lnet_conn(lua_State *L, struct rl_lnet *n, int arg)
+{
+	const struct rl_conn *c = lua_touserdata(L, arg);
+	if (c && rl_rawlen(L, arg) == sizeof *c && c->tag == n)
+		return c->stream;
+	rl_lnet_handle(L, NULL, arg, "conn");
+	return NULL;
+}
+
 /* The shard's net; raises outside run or without memory. */
 struct rl_net *rl_lnet_net(lua_State *L, struct rl_lnet *n);
 
 /* A closed connection handle on top of the stack; and put a stream around a descriptor into it:
  * 0, or -ENOMEM, in which case the descriptor is closed. */
-struct rl_stream **rl_lnet_new_conn(lua_State *L);
+struct rl_stream **rl_lnet_new_conn(lua_State *L, const struct rl_lnet *n);
 int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd);
 
 /* A timeout at `arg`, as rl_lua_deadline. */
@@ -49,7 +65,11 @@ int64_t rl_lnet_deadline(lua_State *L, int arg);
 /* Absolute deadline, a number of ns from rl_net_until, at `arg`; nil: never. */
 int64_t rl_lnet_due(lua_State *L, int arg);
 
-/* lconn.c: adds its functions to the core table on top. */
+/* A number of bytes at `arg`; nothing there is `missing`, unless that is 0. */
+uint32_t rl_lnet_count(lua_State *L, int arg, uint32_t missing, const char *what);
+
+/* lconn.c and lread.c: add their functions to the core table on top. */
+void rl_lnet_open_read(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n);
 
 #endif

@@ -83,7 +83,7 @@ static int task_start(struct rl_lua *h, struct rl_task *t)
 }
 
 /* Put what ended the task's wait on its stack: returns how many values. */
-static int task_results(struct rl_task *t)
+static int task_results(struct rl_lua *h, struct rl_task *t)
 {
 	lua_State *co = t->co;
 	if (t->flags & RL_TASK_PREEMPTED) {
@@ -94,7 +94,10 @@ static int task_results(struct rl_task *t)
 		return t->results;
 	if (t->reason == RL_REASON_YIELD && t->result == 0)
 		return 0;
-	int n = 0;
+	bool gives = t->reason & (RL_GIVES_STRING | RL_GIVES_SLICE);
+	int n = gives && t->result == 0 && !(t->flags & RL_TASK_CANCEL) ? h->give(h, t) : 0;
+	if (n > 0)
+		return n;
 	if (t->fired > 0) {
 		lua_pushinteger(co, t->fired);
 		n++;
@@ -235,7 +238,7 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 {
 	struct rl_lua *h = self;
 	int nres = 0;
-	int nargs = t->state == RL_TASK_NEW ? task_start(h, t) : task_results(t);
+	int nargs = t->state == RL_TASK_NEW ? task_start(h, t) : task_results(h, t);
 	bool credit = !(t->flags & RL_TASK_CANCEL);
 	if (credit != h->credit_on)
 		credit_write(h->main, h, credit ? CREDIT : 0);

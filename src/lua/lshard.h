@@ -36,6 +36,7 @@ struct rl_lua {
 	int timers_ref;          /* registry: what a timer is for, by slot: see ltimer.c */
 	struct rl_slab *timers;
 	struct rl_list early;    /* timers set before the run */
+	int loan_ref;            /* registry: the class of slices that are lent */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
 	int note_ref;            /* registry: function(handle) of each new one, or LUA_NOREF */
 	int overran_ref;         /* registry: function(slot) */
@@ -50,6 +51,9 @@ struct rl_lua {
 	bool interrupted;        /* Ctrl-C's error was raised in a callback of ours */
 	bool gc_cycle;
 	unsigned gc_steps;       /* how many steps this cycle may still take */
+	/* Before a task runs that was woken from a read: put the bytes on its stack. Returns how many
+	 * values, 0: it has to look itself. */
+	int (*give)(struct rl_lua *h, struct rl_task *t);
 	struct rl_watch *watch;  /* NULL: no preemption */
 	struct rl_signals *signals;
 	volatile sig_atomic_t brk;

@@ -57,7 +57,8 @@ static struct rl_out *out_get(struct rl_stream *s)
 static void out_free(struct rl_net *net, struct rl_out *o)
 {
 	rl_list_remove(&o->dirty.link);
-	rl_alarm_stop(net->shard, &o->limit);
+	if (rl_alarm_is_set(&o->limit))
+		rl_alarm_stop(net->shard, &o->limit);
 	o->turn = false;
 	if (net->outs_len == OUTS_MAX) {
 		free(o);
@@ -90,14 +91,14 @@ static uint32_t write_high(const struct rl_stream *s)
 static void wake_writer(struct rl_stream *s)
 {
 	struct rl_out *o = s->out;
-	if (o->turn || s->net->stopping)
+	if (o->turn || s->net->stopping || rl_list_empty(&o->writers.waiters))
 		return;
 	o->turn = rl_waitq_wake(s->net->shard, &o->writers, 0, false) > 0;
 }
 
 static void wake_all(struct rl_stream *s, struct rl_waitq *q)
 {
-	if (!s->net->stopping)
+	if (!s->net->stopping && !rl_list_empty(&q->waiters))
 		rl_waitq_wake(s->net->shard, q, 0, true);
 }
 
@@ -171,7 +172,8 @@ void rl_out_send(struct rl_stream *s)
 		err = submit_shutdown(s);
 	if (err < 0)
 		rl_out_fail(s, err);
-	rl_out_trim(s);
+	if (!o->op.in_flight)
+		rl_out_trim(s);
 }
 
 static void out_flush(struct rl_dirty *d)
@@ -252,9 +254,10 @@ void rl_out_end(struct rl_stream *s, int err)
 		rl_out_fail(s, err);
 	else if (o->queue.len > 0)
 		rl_shard_mark(s->net->shard, &o->dirty);
-	if (!s->out_err && o->queue.len < write_high(s))
+	if (!rl_list_empty(&o->writers.waiters) && !s->out_err && o->queue.len < write_high(s))
 		wake_writer(s);
-	rl_out_trim(s);
+	if (o->queue.len == 0)
+		rl_out_trim(s);
 }
 
 uint64_t rl_out_accepted(const struct rl_stream *s)

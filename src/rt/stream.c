@@ -106,8 +106,9 @@ void rl_stream_tell(struct rl_stream *s)
 			rl_crew_tell(s);
 		return;
 	}
-	if (!rl_list_empty(&s->readers.waiters) && rl_stream_has(s, s->need) != -EAGAIN)
-		rl_waitq_wake(s->net->shard, &s->readers, 0, true);
+	struct rl_clause *reader = rl_waitq_first(&s->readers);
+	if (reader && rl_stream_has(s, s->need) != -EAGAIN)
+		rl_wait_fire(s->net->shard, reader, 0, 0);
 }
 
 /* Receiving. */

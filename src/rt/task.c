@@ -32,5 +32,6 @@ static const char *const reason_names[RL_REASONS] = {
 
 const char *rl_reason_name(unsigned reason)
 {
+	reason &= RL_REASON_MASK;
 	return reason < RL_REASONS ? reason_names[reason] : "unknown";
 }

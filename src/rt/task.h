@@ -60,8 +60,14 @@ enum rl_reason {
 	RL_REASON_SERVER,
 	RL_REASON_OFFLOAD,
 	RL_REASON_WAIT,
-	RL_REASONS
+	RL_REASONS,
+	/* With one of these the binding puts what it was woken for on its stack. */
+	RL_REASON_MASK = 63,
+	RL_GIVES_STRING = 64,
+	RL_GIVES_SLICE = 128,
 };
+
+_Static_assert(RL_REASONS <= RL_REASON_MASK, "a reason and what it gives fit a byte");
 
 struct rl_task;
 
