@@ -368,7 +368,7 @@ function File:add_item(block, class)
   local named, code = tag_of(block, "function"), block.code
   if named then
     local prefix, name = named.text:match "^([%w_]+)[.:]([%w_]+)"
-    local owner = prefix and self.locals[prefix] or class or self.part
+    local owner = prefix and self.locals[prefix] or prefix ~= self.returned and class or self.part
     self:add_function(owner, item_of(block, name or named.text:match "[%w_]+"))
   elseif code and code.kind == "function" then
     local owner, name = self:place(code.name, true)

@@ -18,30 +18,6 @@
 ---@field id integer number of the task, never used twice in a shard
 local task = {}
 
----Start a root task of this shard. It runs when the caller parks, after those readied before it.
----
----`run` waits for it. An error that no joiner is waiting for goes to `on_error`.
----
----Does not park.
----
----Raises outside of `run`.
----
----Source: the Go specification, "Go statements".
----@param fn fun(...: any): any
----@param ... any its arguments
----@return ringlet.task
-function task:go(fn, ...) end
-
----Start a task that `run` does not wait for: it is cancelled when the others have ended.
----
----Does not park.
----
----Raises outside of `run`.
----@param fn fun(...: any): any
----@param ... any its arguments
----@return ringlet.task
-function task:daemon(fn, ...) end
-
 ---Wait until the task has ended. It may be called any number of times, by any number of tasks.
 ---
 ---Parks until the task has ended; not at all if it has.
@@ -654,6 +630,30 @@ function M.stopping() end
 ---Does not park.
 ---@param grace? number seconds, by default the option of `run`; 0: cancel at once
 function M.stop(grace) end
+
+---Start a root task of this shard. It runs when the caller parks, after those readied before it.
+---
+---`run` waits for it. An error that no joiner is waiting for goes to `on_error`.
+---
+---Does not park.
+---
+---Raises outside of `run`.
+---
+---Source: the Go specification, "Go statements".
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.task
+function M.go(fn, ...) end
+
+---Start a task that `run` does not wait for: it is cancelled when the others have ended.
+---
+---Does not park.
+---
+---Raises outside of `run`.
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.task
+function M.daemon(fn, ...) end
 
 ---The running task.
 ---

@@ -125,7 +125,7 @@ local start = starter(core.HANDLED)
 -- @treturn task
 -- @raise outside of `run`
 -- @source the Go specification, "Go statements"
--- @function go
+-- @function M.go
 M.go = start
 
 --- Start a task that `run` does not wait for: it is cancelled when the others have ended.
@@ -133,7 +133,7 @@ M.go = start
 -- @param ... its arguments
 -- @treturn task
 -- @raise outside of `run`
--- @function daemon
+-- @function M.daemon
 M.daemon = starter(core.HANDLED + core.DAEMON)
 
 -- A child of a scope.

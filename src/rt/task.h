@@ -78,7 +78,7 @@ struct rl_clause {
 	struct rl_task *task;
 	uint16_t index;
 	uint16_t offer;
-	uint32_t since_ms;       /* of the task's own clause: when it parked, or was made; shard clock */
+	uint32_t since_ms;       /* of the own clause: when the task parked, or was made; shard clock */
 };
 
 /* When a wait ends; apart from the record because most waits never end that way. */
