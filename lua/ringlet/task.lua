@@ -15,7 +15,7 @@ local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 
 local unpack = table.unpack or rawget(_G, "unpack")
-local spawn, wait, current = core.spawn, core.wait, core.current
+local spawn, wait, current, watch_end = core.spawn, core.wait, core.current, core.watch_end
 local threads, handles = core.tables()
 local JOIN = core.reasons.join
 
@@ -186,14 +186,18 @@ M.outcome = outcome
 -- @source pthread_join(3)
 function Task:join(t)
   check(self)
-  if self[1] then
-    core.check()
-    if self == M.self() then
+  local slot = self[1]
+  if slot then
+    if slot == current() then
       error("a task cannot join itself", 2)
     end
-    self.q = self.q or core.waitq()
-    core.watch_end(self[1])
-    local ok, code = wait(self.q, t, JOIN)
+    local q = rawget(self, "q")
+    if not q then
+      q = core.waitq()
+      self.q = q
+      watch_end(slot)
+    end
+    local ok, code = wait(q, t, JOIN)
     if ok == nil then
       return fail(code)
     end

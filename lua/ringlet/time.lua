@@ -121,7 +121,8 @@ local function arm(self, t)
   end
 end
 
---- A timer that fires once, after t seconds, and stays fired.
+--- A timer that fires once, after t seconds, and stays fired. Dropped without `stop`, it is kept
+-- until it is due.
 -- @tparam number t seconds; `math.huge`: never
 -- @treturn timer made before `run`, it counts from the beginning of the run
 -- @source the Go function time.After

@@ -262,8 +262,7 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
  * again at the next instruction, until user code runs. */
 static bool in_library(lua_State *L, struct rl_lua *h, lua_Debug *ar)
 {
-	return h->library[0] && lua_getinfo(L, "S", ar)
-		&& strncmp(ar->source, h->library, strlen(h->library)) == 0;
+	return lua_getinfo(L, "S", ar) && rl_lua_is_ours(h, ar);
 }
 
 /* The count hook of a task that used up its slice: give up the turn, if that can be done here. */

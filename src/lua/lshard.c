@@ -34,24 +34,43 @@ int64_t rl_lua_deadline(lua_State *L, struct rl_lua *h, int arg)
 	return ns > 4e18 - (double)now ? -1 : now + (int64_t)ceil(ns);
 }
 
+bool rl_lua_is_ours(const struct rl_lua *h, const lua_Debug *ar)
+{
+	return h->library[0] && strncmp(ar->source, h->library, strlen(h->library)) == 0;
+}
+
+int rl_lua_misuse(lua_State *L, struct rl_lua *h, const char *message)
+{
+	lua_Debug ar;
+	for (int level = 0; lua_getstack(L, level, &ar); level++) {
+		lua_getinfo(L, "Sl", &ar);
+		if (ar.currentline > 0 && !rl_lua_is_ours(h, &ar)) {
+			lua_pushfstring(L, "%s:%d: %s", ar.short_src, ar.currentline, message);
+			return lua_error(L);
+		}
+	}
+	lua_pushstring(L, message);
+	return lua_error(L);
+}
+
 void rl_lua_check_run(lua_State *L, struct rl_lua *h)
 {
 	if (!h->shard.os)
-		luaL_error(L, "not inside a task: this needs a running rl.run");
+		rl_lua_misuse(L, h, "not inside a task: this needs a running rl.run");
 }
 
 struct rl_task *rl_lua_check_park(lua_State *L, struct rl_lua *h)
 {
 	struct rl_task *t = h->shard.current;
 	if (!t || t->state != RL_TASK_RUNNING)
-		luaL_error(L, "not inside a task");
+		rl_lua_misuse(L, h, "not inside a task");
 	if (!rl_shard_is_home(&h->shard))
-		luaL_error(L, "this process is a fork of the one that called run: it cannot use its tasks");
+		rl_lua_misuse(L, h, "this process is a fork of the one that called run: it cannot use its tasks");
 	if (h->pins > 0 || !lua_isyieldable(L))
-		luaL_error(L, "cannot park here: the call is inside a C function that cannot be yielded "
+		rl_lua_misuse(L, h, "cannot park here: the call is inside a C function that cannot be yielded "
 			"across (table.sort, string.gsub, require, a metamethod called from C)");
 	if (L != h->running)
-		luaL_error(L, "cannot park here: this coroutine was resumed by a coroutine.resume taken "
+		rl_lua_misuse(L, h, "cannot park here: this coroutine was resumed by a coroutine.resume taken "
 			"before run began");
 	return t;
 }

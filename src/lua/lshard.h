@@ -91,6 +91,12 @@ int rl_lua_park_offer(lua_State *L, struct rl_lua *h, struct rl_waitq *q, unsign
 /* Return nil, code. */
 int rl_lua_fail(lua_State *L, int code);
 
+/* Is a function (its "S" in `ar`) one of our Lua files? */
+bool rl_lua_is_ours(const struct rl_lua *h, const lua_Debug *ar);
+
+/* Raise at the level of whoever called the library. */
+int rl_lua_misuse(lua_State *L, struct rl_lua *h, const char *message);
+
 /* Raise unless run is active (the seam is open). */
 void rl_lua_check_run(lua_State *L, struct rl_lua *h);
 

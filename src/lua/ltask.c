@@ -48,10 +48,10 @@ static int ltask_body(lua_State *L)
 static struct rl_task *spawn(lua_State *L, struct rl_lua *h, unsigned flags, int n, int threads)
 {
 	if (!h->shard.os)
-		luaL_error(L, "not inside a task: tasks are made while rl.run is active");
+		rl_lua_misuse(L, h, "not inside a task: tasks are made while rl.run is active");
 	struct rl_task *t = rl_task_new(&h->shard, flags);
 	if (!t)
-		luaL_error(L, "too many tasks");
+		rl_lua_misuse(L, h, "too many tasks");
 	if (!t->co) {
 		if (n > 0)
 			pack(L, n);
@@ -61,7 +61,7 @@ static struct rl_task *spawn(lua_State *L, struct rl_lua *h, unsigned flags, int
 	if (n > 8 && !lua_checkstack(t->co, n + 1)) {
 		rl_wait_abandon(&h->shard, t);
 		rl_task_free(&h->shard, t);
-		luaL_error(L, "too many arguments");
+		rl_lua_misuse(L, h, "too many arguments");
 	}
 	lua_xmove(L, t->co, n + 1);
 	return t;

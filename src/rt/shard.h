@@ -30,7 +30,7 @@
 #endif
 /* The longest run queue that new tasks join at its end. */
 #ifndef RL_QUEUE_SHORT
-#define RL_QUEUE_SHORT 1024
+#define RL_QUEUE_SHORT 256
 #endif
 
 struct rl_net;
