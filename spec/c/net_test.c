@@ -81,7 +81,7 @@ TEST(a_closed_stream_sends_what_it_has_before_the_run_ends)
 	CHECK_EQ(w.net->draining, 1);
 	CHECK_EQ(w.shard.holds, 1);
 	rl_net_shutdown(&w.shard);
-	CHECK_EQ(a->bytes_out, 10);
+	CHECK_EQ(a->op.count.sent, 10);
 	CHECK_EQ(w.net->draining, 0);
 	CHECK_EQ(w.shard.holds, 0);
 	world_close(&w);

@@ -46,8 +46,8 @@ static void hello(struct world *w, struct rl_stream **a, struct rl_stream **b)
 	CHECK_EQ(memcmp(got, "hello", 5), 0);
 	rl_stream_consume(*b, 5);
 	CHECK_EQ((*a)->writes, 1);
-	CHECK_EQ((*a)->bytes_out, 5);
-	CHECK_EQ((*b)->bytes_in, 5);
+	CHECK_EQ((*a)->op.count.sent, 5);
+	CHECK_EQ((*b)->op.count.received, 5);
 	CHECK((*a)->out == NULL);
 	CHECK_EQ(w->net->chunks.lent, 0);
 }
@@ -134,7 +134,7 @@ static void slow(struct world *w, struct rl_stream **a, struct rl_stream **b)
 		if (check_bad)
 			return;
 	}
-	CHECK_EQ((*b)->bytes_in, sent);
+	CHECK_EQ((*b)->op.count.received, sent);
 }
 
 TEST(a_slow_reader_bounds_both_sides)

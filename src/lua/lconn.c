@@ -311,8 +311,8 @@ static int lconn_stats(lua_State *L)
 	if (!s)
 		return rl_lua_fail(L, -RL_ECLOSED);
 	lua_createtable(L, 0, 6);
-	set_number(L, "bytes_in", (lua_Number)s->bytes_in);
-	set_number(L, "bytes_out", (lua_Number)s->bytes_out);
+	set_number(L, "bytes_in", (lua_Number)s->op.count.received);
+	set_number(L, "bytes_out", (lua_Number)s->op.count.sent);
 	set_number(L, "reads", s->reads);
 	set_number(L, "writes", s->writes);
 	set_number(L, "queued_in", s->in.len);

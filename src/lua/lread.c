@@ -239,7 +239,7 @@ static int lread_exactly(lua_State *L)
  * it waited for. */
 static int64_t find_delim(struct rl_stream *s, const char *delim, size_t len, bool again)
 {
-	uint32_t from = again && s->need > len ? s->need - (uint32_t)len : 0;
+	uint32_t from = again && s->in.need > len ? s->in.need - (uint32_t)len : 0;
 	return rl_bytes_find(&s->in, from, delim, len);
 }
 

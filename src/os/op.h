@@ -48,6 +48,9 @@ struct rl_op {
 			const struct sockaddr *addr;
 			socklen_t addr_len;
 		};
+		struct {             /* RECV, CLOSE: not read by the seam, the owner's to use */
+			uint64_t received, sent;
+		} count;
 		int how;
 		uint32_t events;
 	};

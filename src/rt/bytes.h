@@ -19,6 +19,7 @@
 struct rl_bytes {
 	struct rl_piece *tail; /* tail->next is the head */
 	uint32_t len;
+	uint32_t need;         /* the owner's own: it fills a gap */
 };
 
 /* Queue a range of a chunk and take over its reference. 0, or a code: nothing was taken. */

@@ -187,7 +187,7 @@ static void send_done(struct rl_op *op, int res, uint32_t flags)
 	struct rl_stream *s = o->stream;
 	(void)flags;
 	if (res >= 0) {
-		s->bytes_out += (uint32_t)res;
+		s->op.count.sent += (uint32_t)res;
 		s->writes++;
 		rl_bytes_skip(&s->net->chunks, &o->queue, (uint32_t)res);
 		rl_stream_touch(s);
@@ -262,7 +262,7 @@ void rl_out_end(struct rl_stream *s, int err)
 
 uint64_t rl_out_accepted(const struct rl_stream *s)
 {
-	return s->bytes_out + (s->out ? s->out->queue.len : 0);
+	return s->op.count.sent + (s->out ? s->out->queue.len : 0);
 }
 
 int rl_out_flushed(const struct rl_stream *s, uint64_t target)
@@ -271,7 +271,7 @@ int rl_out_flushed(const struct rl_stream *s, uint64_t target)
 		return -RL_ECLOSED;
 	if (s->out_err)
 		return s->out_err;
-	return s->bytes_out < target;
+	return s->op.count.sent < target;
 }
 
 int rl_out_shutdown(struct rl_stream *s)

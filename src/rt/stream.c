@@ -107,7 +107,7 @@ void rl_stream_tell(struct rl_stream *s)
 		return;
 	}
 	struct rl_clause *reader = rl_waitq_first(&s->readers);
-	if (reader && rl_stream_has(s, s->need) != -EAGAIN)
+	if (reader && rl_stream_has(s, s->in.need) != -EAGAIN)
 		rl_wait_fire(s->net->shard, reader, 0, 0);
 }
 
@@ -187,7 +187,7 @@ static void recv_take(struct rl_stream *s, unsigned bid, int res)
 	struct rl_chunk *c = rl_chunk_provided(&s->net->chunks, bid);
 	int err = 0;
 	if (res > 0 && !(s->flags & RL_STREAM_CLOSED)) {
-		s->bytes_in += (uint32_t)res;
+		s->op.count.received += (uint32_t)res;
 		s->reads++;
 		rl_stream_touch(s);
 		err = recv_queue(s, c, (uint32_t)res);
@@ -255,7 +255,7 @@ int rl_stream_expect(struct rl_stream *s, uint32_t need, uint32_t most)
 			return err;
 		s->more->want = most;
 	}
-	s->need = need;
+	s->in.need = need;
 	rl_stream_touch(s);
 	recv_resume(s, most);
 	recv_start(s);
@@ -265,7 +265,7 @@ int rl_stream_expect(struct rl_stream *s, uint32_t need, uint32_t most)
 void rl_stream_consume(struct rl_stream *s, uint32_t n)
 {
 	rl_bytes_skip(&s->net->chunks, &s->in, n);
-	s->need = 0;
+	s->in.need = 0;
 	if (s->more)
 		s->more->want = 0;
 	recv_resume(s, read_high(s) / 2);

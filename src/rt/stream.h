@@ -64,24 +64,24 @@ struct rl_stream_more {
 };
 
 struct rl_stream {
-	struct rl_op op;             /* RECV; at the end of its life CLOSE */
+	struct rl_op op;             /* RECV; at the end of its life CLOSE; it has the bytes' count */
 	union {
 		struct rl_waitq readers; /* one at most */
 		struct rl_list news;     /* link on crew->news, when no handler and so no reader is there */
 	};
 	struct rl_net *net;
-	struct rl_bytes in;
+	struct rl_bytes in;          /* in.need: bytes the reader waits for; 0 once it has read */
 	struct rl_out *out;          /* while something is queued */
 	struct rl_stream_more *more;
 	struct rl_stream **handle;
-	uint64_t bytes_in, bytes_out;
 	uint32_t reads, writes;      /* completed receives and sends */
-	uint32_t need;               /* bytes the reader waits for; 0 once it has read */
 	uint32_t slot;
 	uint32_t owner;              /* the floor above's: whose it is */
 	int16_t in_err, out_err;     /* why nothing can be received or sent any more */
 	uint16_t flags;
 };
+
+_Static_assert(sizeof(struct rl_stream) <= 136, "idle connections are meant to be cheap");
 
 /* Take over a connected descriptor; on failure (NULL) it is closed. */
 struct rl_stream *rl_stream_new(struct rl_net *net, int fd);
