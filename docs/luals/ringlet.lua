@@ -817,7 +817,8 @@ function M.sleep(t) end
 ---@async
 function M.yield() end
 
----A timer that fires once, after t seconds, and stays fired.
+---A timer that fires once, after t seconds, and stays fired. Dropped without `stop`, it is kept
+---until it is due.
 ---
 ---Does not park.
 ---

@@ -80,9 +80,11 @@ end
 -- @treturn table for `cancel_call`
 function M.call_after(t, fn)
   local self = {false}
-  set(self, t, function()
-    self[SLOT] = false
-    fn()
+  set(self, t, function(slot)
+    if self[SLOT] == slot then
+      self[SLOT] = false
+      fn()
+    end
   end)
   return self
 end
@@ -229,8 +231,10 @@ end
 function M.ticker(t)
   check_period(t)
   local self = setmetatable({false, q = core.waitq()}, Ticker)
-  self.beat = function()
-    tick(self)
+  self.beat = function(slot)
+    if self[SLOT] == slot then
+      tick(self)
+    end
   end
   start(self, t)
   return self

@@ -285,6 +285,11 @@ static void preempt_hook(lua_State *L, lua_Debug *ar)
 	lua_yield(L, 0);
 }
 
+static void vm_fired(void *self)
+{
+	rl_lua_timers_fired(self);
+}
+
 /* Idle time is the collector's, until it has seen everything once and nothing new came. */
 static bool vm_idle(void *self)
 {
@@ -333,7 +338,7 @@ static int new_table_ref(lua_State *L, const char *mode)
 
 int rl_lua_run_init(lua_State *L, struct rl_lua *h)
 {
-	struct rl_vm vm = {vm_run, vm_idle, vm_preempt, h};
+	struct rl_vm vm = {vm_run, vm_idle, vm_preempt, vm_fired, h};
 	h->threads_ref = new_table_ref(L, NULL);
 	h->handles_ref = new_table_ref(L, "v");
 	h->credit_ref = new_table_ref(L, NULL);
@@ -440,7 +445,7 @@ static int lrun_loop(lua_State *L)
 	if (h->looping)
 		return luaL_error(L, "run is active already");
 	lua_settop(L, 0);
-	luaL_checkstack(L, 16, NULL);
+	luaL_checkstack(L, 16 + RL_FIRED_MAX, NULL);
 	rl_lua_push_threads(L, h);
 	rl_lua_push_handles(L, h);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->timers_ref);
@@ -489,12 +494,7 @@ static int lrun_refill(lua_State *L)
 		h->credit_seq = seq;
 		h->credit_ns = now;
 	} else if (h->slice_ns > 0 && now - h->credit_ns > h->slice_ns) {
-		t->result = 0;
-		t->results = 0;
-		t->fired = 0;
-		t->reason = RL_REASON_YIELD;
-		rl_ready_last(&h->shard, t);
-		rl_shard_hurry(&h->shard);
+		t->flags |= RL_TASK_PREEMPTED;
 		return lua_yield(L, 0);
 	}
 	return 0;

@@ -21,5 +21,7 @@ enum { RL_LUA_THREADS = 1, RL_LUA_HANDLES = 2, RL_LUA_TIMERS = 3 };
 void rl_lua_timers_open(struct rl_lua *h);
 void rl_lua_timers_close(lua_State *L, struct rl_lua *h);
 void rl_lua_timers_free(struct rl_lua *h);
+/* Tell what has fired. */
+void rl_lua_timers_fired(struct rl_lua *h);
 
 #endif

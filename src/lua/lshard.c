@@ -65,13 +65,14 @@ struct rl_task *rl_lua_check_park(lua_State *L, struct rl_lua *h)
 	if (!t || t->state != RL_TASK_RUNNING)
 		rl_lua_misuse(L, h, "not inside a task");
 	if (!rl_shard_is_home(&h->shard))
-		rl_lua_misuse(L, h, "this process is a fork of the one that called run: it cannot use its tasks");
+		rl_lua_misuse(L, h, "this process is a fork of the one that called run: it cannot use its "
+			"tasks");
 	if (h->pins > 0 || !lua_isyieldable(L))
-		rl_lua_misuse(L, h, "cannot park here: the call is inside a C function that cannot be yielded "
-			"across (table.sort, string.gsub, require, a metamethod called from C)");
+		rl_lua_misuse(L, h, "cannot park here: the call is inside a C function that cannot be "
+			"yielded across (table.sort, string.gsub, require, a metamethod called from C)");
 	if (L != h->running)
-		rl_lua_misuse(L, h, "cannot park here: this coroutine was resumed by a coroutine.resume taken "
-			"before run began");
+		rl_lua_misuse(L, h, "cannot park here: this coroutine was resumed by a coroutine.resume "
+			"taken before run began");
 	return t;
 }
 

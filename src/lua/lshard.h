@@ -23,6 +23,8 @@
 #define RL_CANCELS_MAX 100
 #endif
 
+#define RL_FIRED_MAX 32 /* timers told at a time */
+
 struct rl_watch;
 struct rl_signals;
 
@@ -36,6 +38,8 @@ struct rl_lua {
 	int timers_ref;          /* registry: what a timer is for, by slot: see ltimer.c */
 	struct rl_slab *timers;
 	struct rl_list early;    /* timers set before the run */
+	unsigned fired_len;      /* timers of this turn that were not told yet */
+	uint32_t fired[RL_FIRED_MAX];
 	int loan_ref;            /* registry: the class of slices that are lent */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
 	int note_ref;            /* registry: function(handle) of each new one, or LUA_NOREF */

@@ -6,6 +6,10 @@
  * {slot | false, fired | false, queue | nil}, which is told when it fired and whose queue is woken.
  * So a timer costs Lua one small table.
  *
+ * Timers fire in batches, because with many of them each table is a cache miss: those of a batch
+ * are fetched together. What one of them sets off may stop another of the batch: so a table is only
+ * told, and a function only acts, if it still has the slot it is called for.
+ *
  * Invariants: a record is live from timer_set until it fired or was stopped; as long, its entry in
  * the table holds what it is for; a slot is reused afterwards. Set while no run is active, it waits
  * on `early` and begins to count when the run does.
@@ -35,38 +39,85 @@ static void timer_free(struct ltimer *m)
 	rl_slab_put(m->shard->timers, m, m->slot);
 }
 
-/* Tell the timer's table, which is on top, and who waits for it; pops it. */
-static void tell_table(struct rl_lua *h)
+/* Tell the timer's table, and who waits for it, unless it was stopped a moment ago. */
+static void tell_table(struct rl_lua *h, int table, lua_Integer slot)
 {
 	lua_State *L = h->main;
 	lua_Number now = (lua_Number)h->shard.now_ns / 1e9;
-	int table = lua_gettop(L);
+	lua_rawgeti(L, table, SLOT);
+	bool is_set = lua_tointeger(L, -1) == slot;
+	lua_pop(L, 1);
+	if (!is_set)
+		return;
 	lua_pushboolean(L, 0);
 	lua_rawseti(L, table, SLOT);
 	lua_pushnumber(L, now);
 	lua_rawseti(L, table, FIRED);
 	lua_rawgeti(L, table, QUEUE);
 	if (lua_isuserdata(L, -1)) {
+		int queue = lua_gettop(L);
 		lua_pushnumber(L, now);
-		rl_lwait_wake_all(L, h, table + 1);
+		rl_lwait_wake_all(L, h, queue);
+		lua_settop(L, queue);
 	}
-	lua_settop(L, table - 1);
+	lua_pop(L, 1);
+}
+
+static void call_function(lua_State *L, int fn, lua_Integer slot)
+{
+	lua_pushvalue(L, fn);
+	lua_pushinteger(L, slot);
+	if (lua_pcall(L, 1, 0, 0) != 0)
+		lua_pop(L, 1);
+}
+
+/* Take the entries of a batch out of the table of timers, onto the stack. */
+static void fetch_batch(struct rl_lua *h)
+{
+	lua_State *L = h->main;
+	for (unsigned i = 0; i < h->fired_len; i++) {
+		int slot = (int)h->fired[i] + 1;
+		lua_rawgeti(L, RL_LUA_TIMERS, slot);
+		const char *p = lua_topointer(L, -1);
+		__builtin_prefetch(p, 1);
+		__builtin_prefetch(p + 64, 1);
+		lua_pushboolean(L, 0);
+		lua_rawseti(L, RL_LUA_TIMERS, slot);
+	}
+}
+
+static void fire_batch(struct rl_lua *h)
+{
+	lua_State *L = h->main;
+	int base = lua_gettop(L);
+	fetch_batch(h);
+	for (unsigned i = 0; i < h->fired_len; i++) {
+		int at = base + 1 + (int)i;
+		if (lua_istable(L, at))
+			tell_table(h, at, (lua_Integer)h->fired[i] + 1);
+		else if (lua_isfunction(L, at))
+			call_function(L, at, (lua_Integer)h->fired[i] + 1);
+	}
+	lua_settop(L, base);
+	for (unsigned i = 0; i < h->fired_len; i++)
+		rl_slab_put(h->timers, rl_slab_at(h->timers, h->fired[i]), h->fired[i]);
+	h->fired_len = 0;
+}
+
+void rl_lua_timers_fired(struct rl_lua *h)
+{
+	if (h->fired_len > 0)
+		fire_batch(h);
 }
 
 static void timer_fire(struct rl_alarm *a)
 {
 	struct ltimer *m = rl_container(a, struct ltimer, alarm);
 	struct rl_lua *h = m->shard;
-	lua_State *L = h->main;
-	int slot = (int)m->slot + 1;
-	timer_free(m);
-	lua_rawgeti(L, RL_LUA_TIMERS, slot);
-	lua_pushboolean(L, 0);
-	lua_rawseti(L, RL_LUA_TIMERS, slot);
-	if (lua_istable(L, -1))
-		tell_table(h);
-	else if (lua_pcall(L, 0, 0, 0) != 0)
-		lua_pop(L, 1);
+	m->live = false;
+	h->fired[h->fired_len++] = m->slot;
+	if (h->fired_len == RL_FIRED_MAX)
+		fire_batch(h);
 }
 
 static int64_t delay_ns(double seconds)

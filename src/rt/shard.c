@@ -32,6 +32,8 @@
 #endif
 #define TASKS_PER_CHUNK 256
 #define HOME_SIZE 4096
+#define RL_MANY_TIMERS 8 /* due at one time */
+#define RL_MANY_TIMERS_NS 250000
 #define RL_FAIR 61          /* runs */
 #define RL_FAIR_GROUPS 1021 /* rarely: the tail of the backlog is where a tree is widest */
 
@@ -258,7 +260,7 @@ static void fire_deadlines(struct rl_shard *s)
 	struct rl_list due;
 	rl_list_init(&due);
 	rl_wheel_advance(s->deadlines, s->now_ns, &due);
-	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due))
+	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due), s->fired++)
 		rl_wait_end(s, rl_container(t, struct rl_deadline, timer)->task, -ETIMEDOUT);
 }
 
@@ -267,16 +269,22 @@ static void fire_alarms(struct rl_shard *s)
 	struct rl_list due;
 	rl_list_init(&due);
 	rl_wheel_advance(s->alarms, s->now_ns, &due);
-	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due)) {
+	if (rl_list_empty(&due))
+		return;
+	for (struct rl_timer *t = take_due(s, &due); t; t = take_due(s, &due), s->fired++) {
 		struct rl_alarm *a = rl_container(t, struct rl_alarm, timer);
+		__builtin_prefetch(due.next->next);
 		a->fire(a);
 	}
+	if (s->vm.fired)
+		s->vm.fired(s->vm.self);
 }
 
 static void fire_due(struct rl_shard *s)
 {
 	if (s->due_ns < 0 || s->now_ns < s->due_ns)
 		return;
+	s->fired = 0;
 	fire_deadlines(s);
 	fire_alarms(s);
 	s->due_ns = sooner(rl_wheel_next(s->deadlines), rl_wheel_next(s->alarms));
@@ -293,7 +301,8 @@ static void flush_dirty(struct rl_shard *s)
 	}
 }
 
-void rl_shard_hurry(struct rl_shard *s)
+/* A whole slice has passed: end the turn after this task; the clock and the kernel are due. */
+static void end_turn(struct rl_shard *s)
 {
 	s->turn_left = 1;
 	s->since_clock = RL_TURNS_PER_CLOCK;
@@ -347,8 +356,8 @@ static void run_one(struct rl_shard *s)
 	if (ran == RL_RAN_ENDED) {
 		rl_task_free(s, t);
 	} else if (ran == RL_RAN_YIELDED) {
-		rl_ready_last(s, t);
-		rl_shard_hurry(s);
+		s->interrupted = t;
+		end_turn(s);
 	}
 }
 
@@ -377,9 +386,24 @@ int rl_shard_turn(struct rl_shard *s)
 	}
 	fire_due(s);
 	flush_dirty(s);
+	int n = 0;
 	if (rl_os_ready(s->os) || ++s->since_poll >= RL_TURNS_PER_POLL)
-		return poll_kernel(s, 0);
-	return 0;
+		n = poll_kernel(s, 0);
+	if (s->interrupted) {
+		rl_ready_last(s, s->interrupted);
+		s->interrupted = NULL;
+	}
+	return n;
+}
+
+/* How long to sleep. With many timers there is one due at nearly every tick, and waking up costs
+ * more than firing: then several ticks are taken together. */
+static int64_t sleep_end(const struct rl_shard *s)
+{
+	if (s->due_ns < 0 || s->fired < RL_MANY_TIMERS || s->os->closed_world)
+		return s->due_ns;
+	int64_t least = s->now_ns + RL_MANY_TIMERS_NS;
+	return s->due_ns > least ? s->due_ns : least;
 }
 
 /* Nothing is runnable: sleep until something can be, or say that nothing ever will. */
@@ -391,7 +415,7 @@ static int wait_kernel(struct rl_shard *s)
 	bool busy = s->vm.idle(s->vm.self);
 	if (busy && !rl_os_ready(s->os))
 		return 0;
-	int64_t until_ns = busy ? 0 : s->due_ns;
+	int64_t until_ns = busy ? 0 : sleep_end(s);
 	int n = poll_kernel(s, until_ns);
 	/* Only a poll without a deadline shows that nothing will come: a timer ends the other kind. */
 	if (n == 0 && until_ns < 0 && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0

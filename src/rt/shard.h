@@ -40,7 +40,7 @@ struct rl_slab;
 /* What became of a task that was run. */
 enum rl_ran {
 	RL_RAN_PARKED,  /* it has live clauses, or was readied again before it gave up its turn */
-	RL_RAN_YIELDED, /* it was preempted: back to the end of the queue */
+	RL_RAN_YIELDED, /* it used up its slice: to the end of the queue, behind what is due by now */
 	RL_RAN_ENDED,   /* returned or failed; the binding has taken its results */
 };
 
@@ -51,6 +51,8 @@ struct rl_vm {
 	bool (*idle)(void *vm);
 	/* Async-signal context, on the shard's thread: make the running task give up its turn soon. */
 	void (*preempt)(void *vm);
+	/* Called after alarms have fired, which may have left work for this moment. NULL: nothing. */
+	void (*fired)(void *vm);
 	void *self;
 };
 
@@ -79,9 +81,11 @@ struct rl_shard {
 	unsigned backlog_len;      /* both */
 	unsigned since_backlog, groups;
 	struct rl_task *current;
+	struct rl_task *interrupted; /* used up its slice: runnable behind what this turn brings */
 	struct rl_os *os;          /* NULL outside run */
 	struct rl_wheel *deadlines, *alarms;
 	int64_t now_ns;            /* the clock when it was read last */
+	unsigned fired;            /* how many timers were due when some were last */
 	int64_t due_ns;            /* earliest deadline, -1 none; may be too early, never too late */
 	struct rl_list dirty;
 	struct rl_slab *tasks, *due; /* records of tasks, and of their deadlines */
@@ -140,9 +144,6 @@ static inline unsigned rl_shard_runnable(const struct rl_shard *s)
 int rl_shard_turn(struct rl_shard *s);
 /* Turns until one of enum rl_loop_end; `brk`, if set by a signal handler or hook, breaks. */
 int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk);
-
-/* A whole slice has passed: end the turn after this task; the clock and the kernel are due. */
-void rl_shard_hurry(struct rl_shard *s);
 
 /* Fresh monotonic time; also what a deadline is reckoned from. */
 int64_t rl_shard_now(struct rl_shard *s);
