@@ -13,7 +13,8 @@
 --
 -- An unbuffered channel is nothing but its wait queue: its send and recv are one call of the core
 -- each, put into its state table in place of the general ones. Its flags only say that somebody may
--- wait: they are set by every send and recv.
+-- wait. They are true, and nobody touches them, until select or try_ asks in vain; from then on
+-- every send and recv sets them.
 
 --- Pass values between tasks.
 -- @module ringlet
@@ -72,10 +73,58 @@ local function enter()
   end
 end
 
+-- send of an unbuffered channel, with and without a word to select.
+local function send_meeting(ch, v, t)
+  if v == nil then
+    error("nil cannot be sent", 2)
+  elseif t ~= nil then
+    options.seconds(t, 2)
+  end
+  local ok, code = meet_send(ch, v, t)
+  if ok then
+    return true
+  elseif code == CLOSED then
+    error("send on closed channel", 2)
+  end
+  return fail(code)
+end
+
+local function send_told(ch, v, t)
+  ch.s.swait = true
+  return send_meeting(ch, v, t)
+end
+
+-- recv of an unbuffered channel, likewise.
+local function recv_meeting(ch, t)
+  if t ~= nil then
+    options.seconds(t, 2)
+  end
+  local v, code = meet_receive(ch, t)
+  if v ~= nil then
+    return v
+  elseif code == CLOSED then
+    return closed_values(ch.s)
+  end
+  return fail(code)
+end
+
+local function recv_told(ch, t)
+  ch.s.rwait = true
+  return recv_meeting(ch, t)
+end
+
+-- Before a flag is cleared: from now on it has to be set.
+local function tell(s)
+  if s.send == send_meeting then
+    s.send, s.recv = send_told, recv_told
+  end
+end
+
 -- Give v to a receiver that waits.
 local function hand(ch, s, v)
   local handed, more = wake(ch, v)
   if not more then
+    tell(s)
     s.rwait = false
     settle(s)
   end
@@ -105,6 +154,7 @@ M.deliver = deliver
 local function take_offer(ch, s)
   local taken, v, more = take(ch)
   if not more then
+    tell(s)
     s.swait = false
     settle(s)
   end
@@ -137,38 +187,6 @@ local function send_wait(ch, s, v, t)
     return true
   elseif code == CLOSED then
     error("send on closed channel", 3)
-  end
-  return fail(code)
-end
-
--- send of an unbuffered channel.
-local function send_meeting(ch, v, t)
-  if v == nil then
-    error("nil cannot be sent", 2)
-  elseif t ~= nil then
-    options.seconds(t, 2)
-  end
-  ch.s.swait = true
-  local ok, code = meet_send(ch, v, t)
-  if ok then
-    return true
-  elseif code == CLOSED then
-    error("send on closed channel", 2)
-  end
-  return fail(code)
-end
-
--- recv of an unbuffered channel.
-local function recv_meeting(ch, t)
-  if t ~= nil then
-    options.seconds(t, 2)
-  end
-  ch.s.rwait = true
-  local v, code = meet_receive(ch, t)
-  if v ~= nil then
-    return v
-  elseif code == CLOSED then
-    return closed_values(ch.s)
   end
   return fail(code)
 end
@@ -391,6 +409,7 @@ function M.new(capacity, opts)
   s.s, s.__index = s, s
   if capacity == 0 and overflow == "block" then
     s.send, s.recv, s.easy = send_meeting, recv_meeting, false
+    s.rwait, s.swait = true, true
   elseif overflow ~= "block" then
     s.overflow = overflow
   end
