@@ -4,35 +4,10 @@ local H = require "spec.helper"
 local net = require "ringlet.net"
 local rl = require "ringlet"
 local t = require "ringlet.test"
+local wire = require "spec.wire"
 
-local ANY = "127.0.0.1:0"
+local ANY, pair, close, pattern = wire.ANY, wire.pair, wire.close, wire.pattern
 
--- Both ends of a connection.
-local function pair(opts)
-  local listener = assert(net.listen(ANY))
-  local a = assert(net.connect(listener:addr(), opts))
-  local b = assert(listener:accept())
-  listener:close()
-  return a, b
-end
-
-local function close(...)
-  for i = 1, select("#", ...) do
-    local what = select(i, ...)
-    if what then
-      what:close()
-    end
-  end
-end
-
--- `n` bytes in which every cut and swap shows: the period is a prime number.
-local function pattern(n, salt)
-  local out = {}
-  for i = 1, math.min(n, 4093) do
-    out[i] = string.char((i * 7 + (salt or 0) + math.floor(i / 251)) % 256)
-  end
-  return table.concat(out):rep(math.ceil(n / 4093)):sub(1, n)
-end
 
 local function echo(conn)
   while true do

@@ -3,17 +3,10 @@
 local H = require "spec.helper"
 local net = require "ringlet.net"
 local rl = require "ringlet"
+local wire = require "spec.wire"
 
-local ANY = "127.0.0.1:0"
+local ANY, close = wire.ANY, wire.close
 
-local function close(...)
-  for i = 1, select("#", ...) do
-    local what = select(i, ...)
-    if what then
-      what:close()
-    end
-  end
-end
 
 H.both("connecting", function(it)
   it("is refused where nobody listens", function()
