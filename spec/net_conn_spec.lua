@@ -7,7 +7,6 @@ local wire = require "spec.wire"
 
 local ANY, pair, close, pattern = wire.ANY, wire.pair, wire.close, wire.pattern
 
-
 H.both("reading", function(it)
   it("gives what has arrived", function()
     local a, b = pair()

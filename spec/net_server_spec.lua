@@ -8,7 +8,6 @@ local wire = require "spec.wire"
 
 local ANY, pair, close, pattern = wire.ANY, wire.pair, wire.close, wire.pattern
 
-
 local function echo(conn)
   while true do
     local data = conn:read()

@@ -7,7 +7,6 @@ local wire = require "spec.wire"
 
 local ANY, close = wire.ANY, wire.close
 
-
 H.both("connecting", function(it)
   it("is refused where nobody listens", function()
     local listener = assert(net.listen(ANY))
