@@ -20,7 +20,7 @@
 /* The stream of the connection at 1, or NULL when it is over (closed, or its run ended). */
 static struct rl_stream *check_conn(lua_State *L)
 {
-	return rl_lnet_conn(L, rl_lnet_of(L), 1);
+	return rl_lnet_conn(L, 1);
 }
 
 /* Writing. */
@@ -133,7 +133,7 @@ static int lconn_write(lua_State *L)
 {
 	struct rl_lnet *n = rl_lnet_of(L);
 	struct rl_lua *h = n->shard;
-	struct rl_stream *s = rl_lnet_conn(L, n, 1);
+	struct rl_stream *s = rl_lnet_conn(L, 1);
 	int top = lua_gettop(L), plain = 1;
 	if (top == 2 && s && !rl_lua_is_cancelled(h))
 		plain = write_one(L, h, s);
@@ -239,10 +239,11 @@ static int lconn_abort(lua_State *L)
 
 static int lconn_gc(lua_State *L)
 {
-	struct rl_stream **handle = lua_touserdata(L, 1);
-	if (*handle)
-		rl_stream_own(*handle, NULL);
-	*handle = NULL;
+	struct rl_conn *c = lua_touserdata(L, 1);
+	struct rl_stream *s = rl_conn_stream(c);
+	c->marked = NULL;
+	if (s)
+		rl_stream_own(s, NULL);
 	return 0;
 }
 
@@ -289,13 +290,14 @@ static int lconn_sockname(lua_State *L)
 static int lconn_tostring(lua_State *L)
 {
 	char text[RL_ADDR_TEXT_MAX] = "?";
-	struct rl_stream **handle = lua_touserdata(L, 1), *s = check_conn(L);
+	struct rl_stream *s = check_conn(L);
+	const void *handle = lua_touserdata(L, 1);
 	if (!s || (s->flags & RL_STREAM_CLOSED)) {
-		lua_pushfstring(L, "%s: %p (closed)", CONN, (void *)handle);
+		lua_pushfstring(L, "%s: %p (closed)", CONN, handle);
 		return 1;
 	}
 	name_text(s, s->net->os->ops->getpeername, text);
-	lua_pushfstring(L, "%s: %p (fd %d, %s)", CONN, (void *)handle, s->op.fd, text);
+	lua_pushfstring(L, "%s: %p (fd %d, %s)", CONN, handle, s->op.fd, text);
 	return 1;
 }
 

@@ -101,22 +101,22 @@ static void *new_handle(lua_State *L, const char *class)
 	return handle;
 }
 
-struct rl_stream **rl_lnet_new_conn(lua_State *L, const struct rl_lnet *n)
+struct rl_conn *rl_lnet_new_conn(lua_State *L)
 {
 	struct rl_conn *c = lua_newuserdata(L, sizeof *c);
-	*c = (struct rl_conn){NULL, n};
+	c->marked = NULL;
 	luaL_getmetatable(L, "ringlet.conn");
 	lua_setmetatable(L, -2);
-	return &c->stream;
+	return c;
 }
 
-int rl_lnet_adopt(struct rl_net *net, struct rl_stream **handle, int fd)
+int rl_lnet_adopt(struct rl_net *net, struct rl_conn *c, int fd)
 {
 	struct rl_stream *s = rl_stream_new(net, fd);
 	if (!s)
 		return -ENOMEM;
-	*handle = s;
-	rl_stream_own(s, handle);
+	rl_conn_set(c, s);
+	rl_stream_own(s, &c->marked);
 	return 0;
 }
 
@@ -244,9 +244,9 @@ static int lnet_dial_wait(lua_State *L)
 		return rl_lua_fail(L, -RL_ECLOSED);
 	if (!d->over)
 		return rl_lua_park(L, rl_lua_of(L), &d->waiters, RL_REASON_CONNECT, rl_lnet_due(L, 2));
-	struct rl_stream **handle = rl_lnet_new_conn(L, rl_lnet_of(L));
+	struct rl_conn *c = rl_lnet_new_conn(L);
 	int fd = rl_dial_take(d);
-	int err = fd < 0 ? fd : rl_lnet_adopt(d->net, handle, fd);
+	int err = fd < 0 ? fd : rl_lnet_adopt(d->net, c, fd);
 	return err < 0 ? rl_lua_fail(L, err) : 1;
 }
 
@@ -312,13 +312,13 @@ static int lnet_accept(lua_State *L)
 	if (l->len == 0)
 		rl_lua_check_park(L, h);
 	int64_t due = rl_lnet_due(L, 2);
-	struct rl_stream **handle = rl_lnet_new_conn(L, rl_lnet_of(L));
+	struct rl_conn *c = rl_lnet_new_conn(L);
 	int fd = rl_listener_accept(l);
 	if (fd == -EAGAIN) {
 		lua_pop(L, 1);
 		return rl_lua_park(L, h, &l->acceptors, RL_REASON_ACCEPT, due);
 	}
-	int err = fd < 0 ? fd : rl_lnet_adopt(l->net, handle, fd);
+	int err = fd < 0 ? fd : rl_lnet_adopt(l->net, c, fd);
 	return err < 0 ? rl_lua_fail(L, err) : 1;
 }
 
@@ -422,7 +422,7 @@ static int lnet_crew(lua_State *L)
 
 static struct rl_stream *conn_at(lua_State *L, int arg)
 {
-	return rl_lnet_conn(L, rl_lnet_of(L), arg);
+	return rl_lnet_conn(L, arg);
 }
 
 /* crew, conn, conns: the connection is busy until net_next or net_rest gets it back */
@@ -494,7 +494,7 @@ static int lnet_next(lua_State *L)
 	struct rl_lnet *n = rl_lnet_of(L);
 	struct rl_lua *h = n->shard;
 	struct rl_crew *c = *check_crew(L);
-	struct rl_stream *s = lua_isnil(L, 2) ? NULL : rl_lnet_conn(L, n, 2);
+	struct rl_stream *s = lua_isnil(L, 2) ? NULL : rl_lnet_conn(L, 2);
 	if (s) {
 		rl_stream_unlend(s);
 		rl_crew_rest(s);

@@ -18,9 +18,9 @@
 /* Checks. */
 
 /* The stream of the connection at 1, which is to be read; NULL when it is over. */
-static struct rl_stream *check_reader(lua_State *L, struct rl_lnet *n)
+static struct rl_stream *check_reader(lua_State *L)
 {
-	struct rl_stream *s = rl_lnet_conn(L, n, 1);
+	struct rl_stream *s = rl_lnet_conn(L, 1);
 	if (!s)
 		return NULL;
 	if ((s->flags & (RL_STREAM_SERVED | RL_STREAM_BUSY)) == RL_STREAM_SERVED)
@@ -162,8 +162,8 @@ static int give_slice(lua_State *L, struct rl_lua *h, struct rl_stream *s)
 static int give_news(struct rl_lua *h, struct rl_task *t)
 {
 	lua_State *L = h->main, *co = t->co;
-	struct rl_stream **handle = lua_touserdata(co, 1);
-	struct rl_stream *s = handle ? *handle : NULL;
+	const struct rl_conn *c = lua_touserdata(co, 1);
+	struct rl_stream *s = c ? rl_conn_stream(c) : NULL;
 	if (!s || rl_stream_status(s) != 0 || !rl_list_empty(&s->readers.waiters))
 		return 0;
 	if (t->reason & RL_GIVES_STRING) {
@@ -197,7 +197,7 @@ static int lread_some(lua_State *L)
 {
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
-	struct rl_stream *s = check_reader(L, n);
+	struct rl_stream *s = check_reader(L);
 	if (!await_bytes(L, n->shard, s, RL_GIVES_STRING, &results))
 		return results;
 	uint32_t len = read_len(s);
@@ -209,7 +209,7 @@ static int lread_buffer(lua_State *L)
 {
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
-	struct rl_stream *s = check_reader(L, n);
+	struct rl_stream *s = check_reader(L);
 	if (!await_bytes(L, n->shard, s, RL_GIVES_SLICE, &results))
 		return results;
 	results = give_slice(L, n->shard, s);
@@ -221,7 +221,7 @@ static int lread_exactly(lua_State *L)
 {
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
-	struct rl_stream *s = check_reader(L, n);
+	struct rl_stream *s = check_reader(L);
 	uint32_t len = rl_lnet_count(L, 2, 0, "a number of bytes expected");
 	if (!begin_read(L, n->shard, s, &results))
 		return results;
@@ -259,7 +259,7 @@ static int lread_until(lua_State *L)
 {
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
-	struct rl_stream *s = check_reader(L, n);
+	struct rl_stream *s = check_reader(L);
 	size_t len = 0;
 	const char *delim = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : NULL;
 	if (len == 0)
@@ -280,7 +280,7 @@ static int lread_line(lua_State *L)
 {
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
-	struct rl_stream *s = check_reader(L, n);
+	struct rl_stream *s = check_reader(L);
 	uint32_t max = rl_lnet_count(L, 2, UNTIL_MAX, "max: a number of bytes expected");
 	char before = 0;
 	if (!begin_read(L, n->shard, s, &results))
@@ -301,7 +301,7 @@ static int lread_all(lua_State *L)
 {
 	int results;
 	struct rl_lnet *n = rl_lnet_of(L);
-	struct rl_stream *s = check_reader(L, n);
+	struct rl_stream *s = check_reader(L);
 	uint32_t max = rl_lnet_count(L, 2, ALL_MAX, "max: a number of bytes expected");
 	if (!begin_read(L, n->shard, s, &results))
 		return results;
