@@ -37,8 +37,7 @@ static void credit_write(lua_State *L, struct rl_lua *h, int n)
 	h->credit_on = n > 0;
 }
 
-/* A coroutine, which is left on top: that of a warm record, if there are many, or a new one.
- */
+/* A coroutine, which is left on top: that of a warm record, if there are many, or a new one. */
 static lua_State *take_coroutine(struct rl_lua *h)
 {
 	lua_State *L = h->main;

@@ -3,7 +3,8 @@
  * lwait: wait queues from Lua: the one primitive on which channels, select and everything of sync
  * are written. A wait queue has two sides: tasks that wait, and tasks that wait while they offer a
  * value. A waker hands values over by putting them on the waiter's own stack; a value offered lies
- * on the stack of whoever offers it. So a parked value needs no other anchor.
+ * on the stack of whoever offers it. So a parked value needs no other anchor. An unbuffered channel
+ * is a wait queue and nothing else: `send` and `receive` are the whole of its operations.
  */
 #include "lua/lwait.h"
 
@@ -23,13 +24,13 @@ enum { WAIT, OFFER };
  * few arguments included. */
 #define HAND_SURE 4
 
-/* Only our own Lua code calls these functions: with a wait queue, or with what a user passed off as
- * a channel, which is no userdata. */
+/* The tag tells a wait queue from whatever a user called a method of ours on; where that is a
+ * userdata of fewer bytes than a tag has, some of its allocator's are read. */
 static struct lwaitq *check_waitq(lua_State *L, int arg)
 {
 	struct lwaitq *q = lua_touserdata(L, arg);
 	if (!q || q->tag != &waitq_tag)
-		luaL_argerror(L, arg, "wait queue expected");
+		rl_lua_misuse(L, rl_lua_of(L), "channel expected");
 	return q;
 }
 
