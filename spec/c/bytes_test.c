@@ -80,7 +80,7 @@ static void look(const struct rl_bytes *b)
 TEST(a_queue_behaves_as_an_array)
 {
 	struct world w;
-	struct rl_bytes b = {NULL, 0};
+	struct rl_bytes b = {NULL, 0, 0};
 	CHECK(world_open(&w, "sim", 1, NULL));
 	for (rand_state = 1; rand_state < 3; rand_state++) {
 		for (int i = 0; i < 20000 && !check_bad; i++) {
@@ -104,7 +104,7 @@ TEST(a_queue_behaves_as_an_array)
 TEST(nobody_appends_to_a_chunk_that_others_refer_to)
 {
 	struct world w;
-	struct rl_bytes a = {NULL, 0}, b = {NULL, 0};
+	struct rl_bytes a = {NULL, 0, 0}, b = {NULL, 0, 0};
 	CHECK(world_open(&w, "sim", 1, NULL));
 	struct rl_chunks *pool = &w.net->chunks;
 	rl_bytes_append(pool, &a, "one", 3);

@@ -12,6 +12,7 @@
 #include "lua/lrun.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -39,18 +40,19 @@ bool rl_lua_is_ours(const struct rl_lua *h, const lua_Debug *ar)
 	return h->library[0] && strncmp(ar->source, h->library, strlen(h->library)) == 0;
 }
 
-int rl_lua_misuse(lua_State *L, struct rl_lua *h, const char *message)
+void rl_lua_misuse(lua_State *L, struct rl_lua *h, const char *message)
 {
 	lua_Debug ar;
+	lua_pushstring(L, message);
 	for (int level = 0; lua_getstack(L, level, &ar); level++) {
 		lua_getinfo(L, "Sl", &ar);
 		if (ar.currentline > 0 && !rl_lua_is_ours(h, &ar)) {
 			lua_pushfstring(L, "%s:%d: %s", ar.short_src, ar.currentline, message);
-			return lua_error(L);
+			break;
 		}
 	}
-	lua_pushstring(L, message);
-	return lua_error(L);
+	lua_error(L);
+	abort(); /* not reached, as neither LuaJIT's nor Lua's header says */
 }
 
 void rl_lua_check_run(lua_State *L, struct rl_lua *h)

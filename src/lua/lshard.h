@@ -99,7 +99,7 @@ int rl_lua_fail(lua_State *L, int code);
 bool rl_lua_is_ours(const struct rl_lua *h, const lua_Debug *ar);
 
 /* Raise at the level of whoever called the library. */
-int rl_lua_misuse(lua_State *L, struct rl_lua *h, const char *message);
+__attribute__((noreturn)) void rl_lua_misuse(lua_State *L, struct rl_lua *h, const char *message);
 
 /* Raise unless run is active (the seam is open). */
 void rl_lua_check_run(lua_State *L, struct rl_lua *h);

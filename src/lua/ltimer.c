@@ -145,7 +145,7 @@ static int ltimer_set(lua_State *L)
 	uint32_t slot;
 	struct ltimer *m = rl_slab_get(h->timers, &slot);
 	if (!m)
-		return rl_lua_misuse(L, h, "too many timers");
+		rl_lua_misuse(L, h, "too many timers");
 	rl_alarm_init(&m->alarm, timer_fire);
 	m->shard = h;
 	m->slot = slot;
