@@ -152,10 +152,10 @@ describe("preemption", function()
       rl.go(function() other = true end)
       local inner = coroutine.wrap(function()
         spin(0.1)
-        coroutine.yield("mine")
+        coroutine.yield("mine", other) -- once it is left, the task may be preempted again
       end)
-      local got = inner()
-      return other, got
+      local got, ran_inside = inner()
+      return ran_inside, got
     end)
     assert.is_false(ran)
     assert.equal("mine", v)
