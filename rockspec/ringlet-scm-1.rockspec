@@ -54,8 +54,11 @@ build = {
     ["ringlet.core"] = {
       sources = {
         "src/base/check.c",
+        "src/base/deque.c",
         "src/base/err.c",
+        "src/base/mpmc.c",
         "src/base/slab.c",
+        "src/base/spsc.c",
         "src/base/wheel.c",
         "src/lua/lbuffer.c",
         "src/lua/lconn.c",
@@ -91,6 +94,7 @@ build = {
         "src/rt/shard.c",
         "src/rt/stream.c",
         "src/rt/task.c",
+        "src/rt/value.c",
         "src/rt/wait.c",
         "src/rt/watch.c",
       },
