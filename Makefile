@@ -44,7 +44,9 @@ LUA_SRC  := $(wildcard src/lua/*.c)
 LUA_MODS := $(shell find lua -name '*.lua' 2>/dev/null | LC_ALL=C sort)
 C_TESTS  := $(wildcard spec/c/*_test.c)
 # Everything that runs on two threads, for the thread sanitizer.
-TSAN_TESTS ?= $(filter $(addprefix spec/c/,thread_test.c ring_test.c uring_test.c),$(C_TESTS))
+TSAN_TESTS ?= $(filter $(patsubst %,spec/c/%_test.c,thread ring uring watch deque spsc mpmc \
+	ticket schan fleet job conduct sbuffer sdict squeue satomic ssem sbarrier sonce offload call), \
+	$(C_TESTS))
 
 RT_OBJ   := $(RT_SRC:%.c=$(BUILD)/rt/%.o)
 CORES    := $(ABIS:%=$(BUILD)/%/ringlet/core.so)

@@ -7,10 +7,13 @@ local doccomments = dofile "tools/doccomments.lua"
 local net = require "ringlet.net"
 local options = require "ringlet.options"
 local rl = require "ringlet"
+local router = require "ringlet.router"
+local shared = require "ringlet.shared"
 local t = require "ringlet.test"
 
 local MODULES = {
-  ringlet = rl, ["ringlet.net"] = net, ["ringlet.buffer"] = buffer, ["ringlet.test"] = t,
+  ringlet = rl, ["ringlet.net"] = net, ["ringlet.buffer"] = buffer, ["ringlet.router"] = router,
+  ["ringlet.shared"] = shared, ["ringlet.test"] = t,
 }
 
 -- Methods of classes that are not for users, and why they are there.
@@ -74,6 +77,14 @@ local function cancelled_error()
   return select(2, task:join())
 end
 
+local function autoscaler_and_event()
+  local a = rl.autoscaler{
+    size = function() return 1 end, resize = function() end, max = 2, start = false,
+    rules = {{metric = "x", above = 0, step = 1}},
+  }
+  return a, a:evaluate{x = 1}
+end
+
 -- One of each class. `done` closes what must be closed.
 local function with_instances(fn)
   rl.run(function()
@@ -83,15 +94,28 @@ local function with_instances(fn)
     local scope
     rl.scope(function(s) scope = s end)
     local mutex = rl.mutex()
+    local autoscaler, scaling_event = autoscaler_and_event()
+    local group = assert(rl.group{shards = 1, capacity = 1})
+    local offload_pool = rl.offload_pool()
     fn {
+      group = group, group_stats = group:stats()[1],
       task = rl.self(), scope = scope, chan = rl.chan(), timer = rl.after(1),
       ticker = rl.ticker(1), event = rl.event(), mutex = mutex, rwmutex = rl.rwmutex(),
       semaphore = rl.semaphore(1), waitgroup = rl.waitgroup(), cond = rl.cond(mutex),
       barrier = rl.barrier(1), singleflight = rl.singleflight(), conn = conn,
       listener = listener, server = server, slice = buffer.new("x"),
       cancelled = cancelled_error(), error = checked_error(),
+      autoscaler = autoscaler, scaling_event = scaling_event, autoscaler_stats = autoscaler:stats(),
+      job = rl.job(type, 1), future = rl.spawn(type, 1),
+      keyrouter = router.ring(1), range = router.ring(1):diff(router.ring(2))[1],
+      shared_chan = shared.chan(), shared_dict = shared.dict(), dict_stats = shared.dict():stats(),
+      shared_atomic = shared.atomic(), shared_buffer = shared.buffer(),
+      shared_semaphore = shared.semaphore(1), shared_barrier = shared.barrier(1),
+      shared_once = shared.once(),
+      offload_pool = offload_pool, offload_stats = offload_pool:stats(),
       stats = rl.stats(), conn_stats = conn:stats(), server_stats = server:stats(),
     }
+    group:stop()
     conn:abort()
     listener:close()
     server:stop(0)
@@ -209,6 +233,7 @@ describe("the stubs in docs/luals", function()
       assert_same_names(class, stub, assert(known, class))
       for name, kind in pairs(known) do
         local documented = stub[name]:gsub("integer", "number"):gsub("^fun%(.*", "function")
+          :gsub("^%w+%[%]$", "table")
         assert.equal(kind, documented, class .. "." .. name)
       end
     end
@@ -216,6 +241,12 @@ describe("the stubs in docs/luals", function()
       compare("scope.opts", rl.scope, function() end, {})
       compare("map.opts", rl.map, {}, function() end, {})
       compare("chan.opts", rl.chan, 0, {})
+      compare("shared.chan.opts", shared.chan, 0, {})
+      compare("shared.dict.opts", shared.dict, {})
+      compare("offload_pool.opts", rl.offload_pool, {})
+      compare("autoscaler.opts", function()
+        assert.is_false((pcall(rl.autoscaler, {max = 1})))
+      end)
       local listener
       compare("net.listen.opts", function() listener = net.listen("127.0.0.1:0", {}) end)
       compare("net.connect.opts", function() net.connect(listener:addr(), {}):close() end)
@@ -224,6 +255,9 @@ describe("the stubs in docs/luals", function()
       compare("conn.set_timeout.t", conn.set_timeout, conn, {})
       conn:close()
       listener:close()
+      for _, kind in ipairs {"mod", "ring", "jump", "maglev", "rendezvous", "bounded"} do
+        compare("router." .. kind .. ".opts", router[kind], 1, {})
+      end
     end, {backend = "sim"})
     if ok then
       ok, err = pcall(compare, "run.opts", rl.run, function() end, {backend = "sim"})

@@ -366,7 +366,7 @@ local STOPPED = H.KILL .. [[
       if AGAIN then kill(HOW) end
     end)
     return "result"
-  end, {signals = true, grace = GRACE, backend = "uring"})
+  end, {signals = true, grace = GRACE, backend = "uring", on_hung = function() end})
   local took, stats = rl.now() - from, rl.stats()
   print(got, answer, refused, cancelled, ended, stats.tasks + stats.handles + stats.ops)
   print(took)

@@ -11,7 +11,8 @@
 --   @source text    the RFC, paper or man page that defines the behaviour
 --
 -- Several files may belong to one module: their blocks are joined. What `require "ringlet"` gives
--- is read from the table in init.lua (`chan = chan.new`): only what is named there is public.
+-- is read from the table in init.lua (`chan = chan.new`), what `ringlet.shared` gives from that in
+-- shared.lua: only what is named there is public.
 
 local M = {}
 
@@ -283,7 +284,7 @@ end
 
 -- ---- a file -------------------------------------------------------------------------------------
 
--- What init.lua gives: {["ringlet.chan"] = {new = "chan"}}
+-- What init.lua, or shared.lua, gives: {["ringlet.chan"] = {new = "chan"}}
 function M.exports_of(lines)
   local files, exports = {}, {}
   for _, line in ipairs(lines) do
@@ -498,7 +499,10 @@ end
 -- what is wrong with the comments, as a list of texts. Runs from the root of the tree.
 function M.load()
   local modules, classes, problems = {}, {}, {}
-  local exports = M.exports_of(lines_of_file(ROOT .. "init.lua"))
+  local exports = M.exports_of(lines_of_file(ROOT .. "shared.lua"))
+  for file, names in pairs(M.exports_of(lines_of_file(ROOT .. "init.lua"))) do
+    exports[file] = names
+  end
   for _, path in ipairs(paths_in_order()) do
     M.add_file(modules, path, lines_of_file(path), exports, problems)
   end

@@ -12,6 +12,14 @@
 --   lua/ringlet/sync.lua
 --   lua/ringlet/map.lua
 --   lua/ringlet/init.lua
+--   lua/ringlet/autoscaler.lua
+--   lua/ringlet/autoscaler_evaluation.lua
+--   lua/ringlet/group.lua
+--   lua/ringlet/health.lua
+--   lua/ringlet/jobs.lua
+--   lua/ringlet/offload.lua
+--   lua/ringlet/run_stop.lua
+--   lua/ringlet/travel.lua
 
 ---A task, from `rl.go` and its kin. `rl.select` takes it: the case gives what `join` returns.
 ---@class ringlet.task
@@ -568,6 +576,429 @@ function singleflight:call(key, fn, ...) end
 ---@param key any
 function singleflight:forget(key) end
 
+---An autoscaler, from `rl.autoscaler`.
+---@class ringlet.autoscaler
+local autoscaler = {}
+
+---Look at the metrics once and act. The autoscaler's own task does this at each interval; by hand
+---it is for loops of one's own, and for tests.
+---
+---Parks where the functions it was given do.
+---
+---Raises when there is no function for metrics and none are given.
+---
+---Returns the scaling, else the first failure or action; false: nothing happened.
+---
+---Or nil, message, "EBUSY" while another evaluation is under way.
+---@async
+---@param metrics? table name = number, instead of asking for them
+---@return ringlet.scaling_event|false|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.autoscaler, metrics?: table): nil, string, string
+function autoscaler:evaluate(metrics) end
+
+---Evaluate at each interval, in a daemon: `run` does not wait for it. The time in which it was
+---stopped does not count: rules and the stabilization begin anew. While it runs, this does nothing.
+---
+---Its timer keeps the run awake, so a deadlock of the other tasks is not reported meanwhile.
+---
+---Does not park.
+---
+---Raises outside of a task; when there is no function for metrics.
+---@return ringlet.autoscaler # itself
+function autoscaler:start() end
+
+---Stop evaluating. A resize that is under way is completed. It may be called any number of times.
+---
+---Does not park.
+function autoscaler:stop() end
+
+---What it did and what failed, the oldest first; the option `history` says how many at most.
+---
+---Does not park.
+---@return ringlet.scaling_event[] # a new list
+function autoscaler:history() end
+
+---@class ringlet.autoscaler_stats
+---@field evaluations integer so far
+---@field ups integer resizes to more
+---@field downs integer resizes to less
+---@field actions integer of rules, called without an error
+---@field blocked_up integer evaluations that wanted more during a cooldown
+---@field blocked_down integer evaluations that wanted less during a cooldown
+---@field limited integer evaluations after which only min or max kept the size
+---@field errors integer of functions it was given, refused resizes included
+
+---Counters of the autoscaler.
+---
+---Does not park.
+---@return ringlet.autoscaler_stats # a new table
+function autoscaler:stats() end
+
+---Something that an autoscaler did, or that failed. Its `tostring` is a line for a log.
+---@class ringlet.scaling_event
+---@field time number seconds of `rl.now`
+---@field kind string "up", "down", "action" (a rule's), "error"
+---@field from integer|nil the size before; nil when asking for it failed
+---@field to integer|nil the size that was asked for; the same as `from` for an action
+---the name of the rule; "target" for that policy, "bounds" when the size was not between min and
+---max
+---@field rule string|nil
+---@field reason string the values that led to it; for an error, what failed
+---@field metrics table name = number, as they were
+---@field error any what was raised, or the message
+---@field code string|nil "ENAME" when a resize was refused with one
+local scaling_event = {}
+
+---A sharded group, from `rl.group`. It travels: any shard may call it.
+---@class ringlet.group
+---@field name string
+local group = {}
+
+---Call a method in the logical shard of a key and wait for what it gives.
+---
+---A caller that is cancelled, or whose time is up, withdraws a call that has not begun; one that
+---has goes on, and its results are dropped.
+---
+---Parks until the method has ended.
+---
+---Raises the method's error, copied; a string has the remote traceback behind it. When there is no
+---such method, and what cannot travel.
+---
+---Returns its results, copied.
+---
+---Or nil, message, "ECLOSED"; "ELOST" when the logical shard failed during the call; "ETIMEDOUT" of
+---a handle with a timeout; "ECANCELED" when the group was stopped by force during the call.
+---@async
+---@param key any a string or an integer; with a router function, what that takes
+---@param method string
+---@param ... any what the method gets after the state and the key: copies
+---@return any ...
+---@overload fun(self: ringlet.group, key: any, method: string, ...: any): nil, string, string
+function group:call(key, method, ...) end
+
+---Call a method in the logical shard of a key, and do not wait. A failure goes to `on_error` of
+---this shard.
+---
+---Does not park.
+---
+---Raises when there is no such method; what cannot travel.
+---@param key any
+---@param method string
+---@param ... any what the method gets after the state and the key: copies
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ECLOSED"; "EAGAIN" when the queue is full
+---@overload fun(self: ringlet.group, key: any, method: string, ...: any): nil, string, string
+function group:cast(key, method, ...) end
+
+---Run a function in the logical shard of a key, as fn(state, key, ...): it travels, and has its
+---turn like a method.
+---
+---Parks while the queue is full.
+---
+---Raises what cannot travel, with the path to it.
+---
+---Returns as of `rl.spawn`; when the logical shard fails, or the group ends first, its error is one
+---with a code.
+---
+---Or nil, message, "ECLOSED"; "ETIMEDOUT" of a handle with a timeout.
+---@async
+---@param key any
+---@param fn fun(state: any, key: any, ...: any): any
+---@param ... any its arguments
+---@return ringlet.future|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.group, key, fn, ...): nil, string, string
+function group:submit(key, fn, ...) end
+
+---Call a method in every logical shard, in its turn, without a key: fn(state, nil, ...).
+---
+---Parks until all have ended.
+---
+---Raises the first error of a method, when all have ended.
+---@async
+---@param method string
+---@param ... any what it gets after the state and nil: copies
+---@return any[]|nil # the first results, by logical shard
+---@return string|nil # message
+---@return string|nil # a code, as of `call`
+---@return integer|nil # the logical shard that failed
+---@overload fun(self: ringlet.group, method: string, ...: any): nil, string, string, integer
+function group:each(method, ...) end
+
+---@class ringlet.group.with.opts
+---@field timeout? number seconds that `call`, `submit` and `each` wait at most
+
+---The same group with other habits.
+---
+---Does not park.
+---@param opts ringlet.group.with.opts
+---@return ringlet.group # a new handle
+function group:with(opts) end
+
+---Change the number of logical shards. The keys that then belong elsewhere move there, with
+---`export` and `import`; calls of these wait meanwhile, the others go on. When a key cannot be
+---exported, nothing moves.
+---
+---Parks until everything has moved.
+---
+---Raises when n is no whole number of at least 1; the error of an `init`, and nothing has changed.
+---
+---Returns true.
+---
+---Or nil, message, "EOPNOTSUPP" when the group has a state that it cannot move, or its router has
+---names; "EBUSY" while a logical shard is paused; "ECANCELED" when nothing has moved; "ELOST" when
+---keys could not be imported; "ECLOSED".
+---@async
+---@param n integer
+---@return true|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.group, n: integer): nil, string, string
+function group:resize(n) end
+
+---Hold the queue of a logical shard, or of all that run. A call that has begun goes on.
+---
+---Parks until it is held.
+---
+---Raises when there is no such logical shard, or it does not run.
+---@async
+---@param i? integer which
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "EBUSY" during a resize; "ECLOSED"
+---@overload fun(self: ringlet.group, i?: integer): nil, string, string
+function group:pause(i) end
+
+---Let the queue of a logical shard go on, or those of all that are paused.
+---
+---Parks until it goes on.
+---
+---Raises when there is no such logical shard, or it is not paused.
+---@async
+---@param i? integer which
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "EBUSY" during a resize; "ECLOSED"
+---@overload fun(self: ringlet.group, i?: integer): nil, string, string
+function group:resume(i) end
+
+---Stop the group: calls are refused, what was accepted is done, the hook `stop` is called in each
+---logical shard, and the group is no more. Any number of shards may ask for it.
+---
+---Parks until the group has ended.
+---
+---`grace`: seconds until it is forced, by default no limit: calls that wait then give "ECLOSED",
+---those that run are cancelled. 0: at once
+---
+---Returns true.
+---
+---Or nil, message, "ETIMEDOUT" when it had to be forced after a grace of more than 0; it has ended
+---then, too.
+---@async
+---@param grace? number
+---@return true|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.group, grace?: number): nil, string, string
+function group:stop(grace) end
+
+---In a method: say that progress is made, though the call goes on. Elsewhere it does nothing.
+---
+---Does not park.
+function group:beat() end
+
+---How many logical shards there are.
+---
+---Does not park.
+---@return integer # 0 when it was stopped
+function group:size() end
+
+---The state of a logical shard, or of all.
+---
+---Parks until its thread answers.
+---@async
+---@param i? integer which
+---@return string|string[] # "created", "pending", "running", "paused", "failed" or "terminated"
+function group:status(i) end
+
+---@class ringlet.group_stats
+---@field id integer its number
+---@field shard integer the thread that hosts it
+---@field tags table
+---@field capacity integer|nil
+---@field state string
+---@field queued integer calls that have not begun
+---@field active boolean does a call run?
+---@field done integer calls that returned
+---@field failed integer calls that raised
+---@field lost integer calls during which it failed
+---@field mean_wait number seconds from the queue to the beginning of a call
+---@field progress integer a count of beginnings, ends and beats
+---@field generation integer 1, and one more for each replacement
+
+---Metadata and counters of every logical shard.
+---
+---Parks until all threads have answered.
+---@async
+---@return ringlet.group_stats[] # by logical shard; empty when the group was stopped
+function group:stats() end
+
+---What `rl.autoscaler` asks of its target: `queue`, calls that have not begun; `active`, the part
+---of the logical shards that run one; `p95` of the seconds that the last calls took, waiting
+---included, once there was one.
+---
+---Parks until all threads have answered.
+---@async
+---@return table
+function group:metrics() end
+
+---The result of a job that is still to come, from `rl.spawn`. `rl.select` takes it: the case gives
+---what `join` returns.
+---@class ringlet.future
+local future = {}
+
+---Wait until the job has ended. It may be called any number of times, by any number of tasks.
+---
+---Parks until the job has ended; not at all if it has.
+---
+---Returns true, its results, copied.
+---
+---Or false when it failed, the error, copied; a cancellation for a cancelled job, the traceback of
+---the task that ran it.
+---
+---Or nil, message, "ETIMEDOUT".
+---@async
+---@param t? number seconds
+---@return boolean|nil
+---@return any ...
+---@overload fun(self: ringlet.future, t?: number): false, any, string
+---@overload fun(self: ringlet.future, t?: number): nil, string, string
+function future:join(t) end
+
+---Cancel the job: one that has not begun never does; one that has is cancelled as a task is, and
+---ends when it hears of it; how is told to nobody. A job that has ended is left alone.
+---
+---Does not park.
+---@param reason? any it travels
+function future:cancel(reason) end
+
+---What became of the job: "pending", "done" or "failed".
+---
+---Does not park.
+---@return string
+function future:status() end
+
+---The traceback of the task that ran the job, where that failed.
+---
+---Does not park.
+---@return string # "" of a job that is pending or ended well
+function future:traceback() end
+
+---A job made ready once, from `rl.job`: `rl.spawn` and `rl.spawn_on` take it in place of a
+---function, and submit what was copied then.
+---@class ringlet.job
+local job = {}
+
+---Helper threads of your own, from `rl.offload_pool`. A pool travels: a job may use it on its
+---shard.
+---@class ringlet.offload_pool
+local offload_pool = {}
+
+---Run fn on a thread of the pool, as `rl.offload` does.
+---
+---Parks until fn has returned.
+---
+---Raises the error of fn, copied; what cannot travel, with the path to it; outside of a task.
+---
+---Returns its results, copied.
+---
+---Or nil, message, "ECLOSED" when the pool was closed before fn began.
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ...
+---@overload fun(self: ringlet.offload_pool, fn: fun(...: any): any, ...: any): nil, string, string
+function offload_pool:run(fn, ...) end
+
+---Submit a call and go on. Its future is one as of `rl.spawn`; `cancel` settles it at once, as if
+---the call had been cancelled. An error that nobody waits for goes to `on_error` of this shard.
+---
+---Parks while the queue is full; first come, first served.
+---
+---Raises what cannot travel, with the path to it; outside of a task.
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.future|nil
+---@return string|nil # message
+---@return string|nil # "ECLOSED"
+---@overload fun(self: ringlet.offload_pool, fn: fun(...: any): any, ...: any): nil, string, string
+function offload_pool:submit(fn, ...) end
+
+---Submit a call if there is room for it.
+---
+---Does not park.
+---
+---Raises what cannot travel, with the path to it; outside of a task.
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.future|nil
+---@return string|nil # message
+---@return string|nil # "EAGAIN" when the queue is full, "ECLOSED"
+---@overload fun(self: ringlet.offload_pool, fn: fun(...: any): any, ...: any): nil, string, string
+function offload_pool:try_submit(fn, ...) end
+
+---How many threads there are.
+---
+---Does not park.
+---@return integer
+function offload_pool:threads() end
+
+---How many threads there may be.
+---
+---Does not park.
+---@return integer
+function offload_pool:size() end
+
+---@class ringlet.offload_stats
+---@field threads integer that there are
+---@field max_threads integer that there may be
+---@field idle integer threads without a call
+---@field queued integer calls that wait for a thread
+---@field waiting integer calls that wait for room in the queue
+---@field running integer calls
+---@field done integer calls that have run so far
+---@field peak integer the most threads there were
+
+---Counters.
+---
+---Does not park.
+---@return ringlet.offload_stats # a new table
+function offload_pool:stats() end
+
+---What an autoscaler asks of its target: `active`, calls that run for each thread there may be,
+---and `queue`, calls that wait.
+---
+---Does not park.
+---@return table
+function offload_pool:metrics() end
+
+---Let there be more or fewer threads. Those that are too many end when they have no call.
+---
+---Does not park.
+---@param n integer from 1 to 999
+function offload_pool:resize(n) end
+
+---Take no more calls. Those that wait fail with "ECLOSED", those that run end as ever; their
+---threads end then. It may be called any number of times.
+---
+---Does not park.
+function offload_pool:close() end
+
 ---Tasks, channels, select, timers and scopes on io_uring.
 ---
 ---    local rl = require "ringlet"
@@ -587,6 +1018,15 @@ function singleflight:forget(key) end
 ---@field _VERSION string
 local M = {}
 
+---Give a function to every shard, to be run in a task there before anything else. It may park. On
+---the shard that calls `run` it is called as it is, before main; the others get a copy.
+---
+---Does not park.
+---
+---Raises during a run; what cannot travel, with the path to it, when the run begins.
+---@param fn fun()
+function M.shard_init(fn) end
+
 ---@class ringlet.run.opts
 ---"uring"; "sim": virtual time, a kernel in memory; "auto": what the variable RINGLET_BACKEND says,
 ---else "uring" ("auto")
@@ -596,7 +1036,35 @@ local M = {}
 ---@field signals? boolean SIGINT and SIGTERM call `stop`, a second one cancels all (false)
 ---@field grace? number seconds between `stop` and the cancellation of every task (10)
 ---@field preempt? boolean interrupt tasks that compute (SIGURG; not on sim) (true)
+---how many threads, each with a Lua state of its own, work for this run; "auto": as many as the CPU
+---set and the cgroup's quota allow. The variable RINGLET_SHARDS gives another default (1)
+---@field shards? integer|string
+---each shard runs on one CPU: true, node by node; or a list of CPUs, a number or a list of numbers
+---and "0-3" for each shard (false)
+---@field pin? boolean|table
+---where their memory comes from: "auto", the node of a pinned shard's CPUs; or a list of nodes, one
+---for each shard (false)
+---@field numa? boolean|string|table
+---how many helper threads `offload` may use, all shards together; at most 999 (16)
+---@field max_threads? integer
+---names of modules that every other shard, and every helper thread of `offload`, requires at its
+---start
+---@field preload? table
+---@field stealing? boolean idle shards take jobs that were submitted to others (true)
 ---@field slice? number seconds that a task may compute at a stretch (0.01)
+---seconds after which a shard whose task gives up no turn is stalled: `ready` says so, and
+---`on_stall`; 0: never. Not without `preempt`, nor on sim (1)
+---@field stall_after? number
+---called when a shard has stalled and when that is over, with {shard=, task= its number, seconds=
+---that it has lasted, over=}, and then where="file:line" and traceback if the task could be
+---interrupted; must not park. The first shard calls it; while that is stalled, another calls its
+---copy. With one shard it is called only when the stall is over
+---@field on_stall? fun(event: table)
+---called with what has not ended when the grace after `stop` is over: a list of {shard=, id=,
+---name=, reason=, object=, seconds=, where=, traceback=} for tasks, {shard=, silent=true} for a
+---shard that does not answer, {shard=, left=true} for one that was left behind; must not park. By
+---default the text goes to stderr
+---@field on_hung? fun(list: table, text: string)
 ---@field debug? boolean record where tasks are created; RINGLET_DEBUG=1 does too (false)
 ---called when a task cannot be preempted; by default the text goes to stderr
 ---@field on_overrun? fun(text: string, task: ringlet.task|nil)
@@ -617,19 +1085,6 @@ local M = {}
 ---@param ... any main's arguments
 ---@return any ... main's results; nothing when it was cancelled by `stop`
 function M.run(main, opts, ...) end
-
----Has the run been asked to stop?
----
----Does not park.
----@return boolean # false outside of a run
-function M.stopping() end
-
----Ask the run to stop. `stopping` is true from now on, servers stop accepting, and after the grace
----every task is cancelled. Without a run it does nothing.
----
----Does not park.
----@param grace? number seconds, by default the option of `run`; 0: cancel at once
-function M.stop(grace) end
 
 ---Start a root task of this shard. It runs when the caller parks, after those readied before it.
 ---
@@ -959,10 +1414,13 @@ function M.barrier(n) end
 function M.singleflight() end
 
 ---@class ringlet.map.opts
----@field limit? integer tasks at a time
+---@field limit? integer tasks at a time; with `cores`, pieces of the list
 ---@field timeout? number seconds for all
----@field progress? fun(done: integer, total: integer) called after each call that went well
----@field cores? boolean true needs shards, which this version does not have: raises (false)
+---called after each call that went well; with `cores`, after each piece
+---@field progress? fun(done: integer, total: integer)
+---use all shards, for what computes: the list is cut into pieces, which are jobs as of `rl.spawn`;
+---the items of a piece are done one after the other (false)
+---@field cores? boolean
 
 ---Call fn(item, index) for every item, each in a task of its own. The first failure cancels the
 ---others: that is a first result of nil with a code as the third, or an error.
@@ -1004,12 +1462,19 @@ function M.race(fns) end
 ---@field polls integer looks for completions
 ---@field preemptions integer tasks that computed for a slice and were made to wait
 ---@field overruns integer times that a task could not be preempted
+---times in this run that this shard was stalled: a task gave up no turn for `stall_after`
+---@field stalls integer
+---@field stalled integer shards of the run that are now
 ---@field handles integer open connections, listeners and the like
 ---@field timers integer pending timeouts, sleeps, timers and tickers
 ---@field ops integer operations the kernel has not completed
 ---@field works integer jobs on helper threads
 ---@field submitted integer operations of this run
 ---@field completed integer operations of this run
+---@field jobs integer begun on this shard in this run
+---@field steals integer times in this run that it took jobs from another shard
+---@field messages integer it sent to other shards in this run
+---@field wakes integer sleeping shards that it woke in this run
 ---@field enters integer system calls `io_uring_enter` of this run
 
 ---Counters of this shard.
@@ -1019,5 +1484,249 @@ function M.race(fns) end
 ---Source: io_uring_enter(2).
 ---@return ringlet.stats # a new table
 function M.stats() end
+
+---@class ringlet.autoscaler.opts
+---what has `size()`, `resize(n)` and perhaps `metrics()`; resize may park, and gives nil, a message
+---and a code to refuse
+---@field target? table|userdata
+---@field size? fun(): integer instead of the target's
+---@field resize? fun(n: integer): any instead of the target's
+---@field metrics? fun(): table gives a table of name = number, instead of the target's
+---@field interval? number seconds between two evaluations (1)
+---@field min? integer smallest size (1)
+---@field max integer largest size
+---@field rules? table list of rules; with policy "target", of rules with an action
+---@field policy? string "rules" or "target" ("rules")
+---seconds from a resize to the next one; {up =, down =}: to a next one up, and down (0)
+---@field cooldown? number|table
+---@field quorum? integer how many rules must want the same direction (1)
+---@field targets? table name = what the metric should be (policy "target")
+---a ratio of metric and target this close to 1 changes nothing (policy "target") (0.1)
+---@field tolerance? number
+---@field stabilization? table {up = 0, down = 300} seconds (policy "target")
+---@field history? integer events that are kept (100)
+---@field start? boolean false: `start` or `evaluate` are called by hand (true)
+---@field on_scale? fun(event: ringlet.scaling_event) called after each resize
+---called after each failure of a function it was given; a failure of this one goes to `rl.on_error`
+---@field on_error? fun(event: ringlet.scaling_event)
+
+---An autoscaler. Made inside a task it starts to evaluate when that parks; `stop` ends it.
+---
+---A rule is a table: a condition, and one of `step = n` (add n, which may be negative),
+---`to = fn(size)` (gives the new size) and `action = fn(event)` (called once when the condition has
+---come, and again only after it has gone). The condition is `metric = name` with `above = x`,
+---`below = x` (both strict) or `trend = "growing"` or `"shrinking"`, or `quorum = n` with
+---`of = {condition, ...}`. With `["for"] = seconds` it must have held at every evaluation of that
+---time. With `window = seconds` the mean of these seconds is compared, once there are so many; with
+---a trend it is the last value that is compared, and the least-squares line through the window that
+---must rise or fall. `name` is for events. A metric that is missing, or not a number, makes a
+---condition not hold and its times begin anew; so does every resize, but not for actions.
+---
+---Up goes before down, then the larger step, and there is at most one resize at an evaluation. A
+---size that somebody else put outside of min and max is put back at once, cooldown or not.
+---
+---The policy "target" wants `ceil(size * metric / target)`, of several metrics the largest; when
+---one is missing, nothing below the present size. It resizes to the lowest such size of `up`
+---seconds, or to the highest of `down` seconds.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: Kubernetes documentation, "Horizontal Pod Autoscaling", algorithm details.
+---@param opts ringlet.autoscaler.opts
+---@return ringlet.autoscaler
+function M.autoscaler(opts) end
+
+---@class ringlet.group.opts
+---@field name? string no other group of the run has it
+---@field shards? integer how many logical shards; with a router object that says it, too
+---"mod", "ring", "jump", "maglev", "rendezvous" or "bounded", a router of `ringlet.router`, or
+---fn(key, n) -> from 1 to n. With "bounded" the load is the calls in flight; a key without any may
+---go to another logical shard ("ring")
+---@field router? string|ringlet.keyrouter|function
+---@field init? fun(index: integer): any makes a logical shard's state; may park
+---@field methods? table name = fn(state, key, ...); may park
+---the keys that a state has: a list, or what `pairs` of a table by key gives
+---@field keys? fun(state: any): any
+---@field export? fun(state: any, key: any): any takes a key out of a state: gives its value
+---@field import? fun(state: any, key: any, value: any) puts a key into another state
+---@field stateless? boolean there is nothing to move when the group is resized (false)
+---@field stop? fun(state: any) called at the end of each logical shard
+---@field capacity? integer how many calls of one thread wait in one logical shard's queue
+---seconds: a logical shard that has a call and makes no progress for so long has failed, and is
+---replaced by a new one, with a new state
+---@field heartbeat? number
+---@field fail_on_error? boolean a method that raises fails its logical shard (false)
+---@field on_failed? fun(index: integer, reason: string) called in a task of this shard
+---@field tags? table|function metadata of every logical shard, or fn(index) -> metadata
+
+---A group: a number of logical shards on the run's threads, each with a state of its own, made by
+---`init`, and a queue that is served by one call at a time: the next begins when the one before has
+---ended, however often that parks. A key belongs to one logical shard; calls of one caller and key
+---are done in order. The i-th logical shard lives on thread `(i - 1) % rl.shards() + 1`.
+---
+---The functions among the options, but `on_failed` and `tags`, travel to every thread once: their
+---upvalues are copies there. A group does not keep a run alive, calls in flight do; `rl.stop` stops
+---it gracefully.
+---
+---Parks until every logical shard is running.
+---
+---Raises the error of an `init`; what cannot travel, with the path to it; outside of a task.
+---
+---Source: V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent hashing with bounded loads", 2016.
+---@async
+---@param opts ringlet.group.opts
+---@return ringlet.group|nil
+---@return string|nil # message
+---@return string|nil # "EEXIST" when the name is taken
+---@overload fun(opts: ringlet.group.opts): nil, string, string
+function M.group(opts) end
+
+---The group of this name, wherever it was made.
+---
+---Does not park.
+---@param name string
+---@return ringlet.group|nil # nil when there is none, or no more
+function M.groups(name) end
+
+---May this run be given more work? It looks at all shards and never waits for one: ask it for a
+---readiness probe.
+---
+---Does not park.
+---
+---Returns true.
+---
+---Or nil, message, "ESTALLED", a shard has made no progress for `stall_after`; "ESTOPPING", the run
+---was asked to stop; "ECLOSED", there is no run.
+---@return boolean|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(): nil, string, string
+function M.ready() end
+
+---Prepare a job: copy the function and its arguments once, to submit them often.
+---
+---Does not park.
+---
+---Raises what cannot travel, with the path to it.
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.job
+function M.job(fn, ...) end
+
+---Submit a job: any shard may run it, the first that has nothing better to do. The function, its
+---upvalues and its arguments are copied.
+---
+---A job that assigns an upvalue is told so on stderr, once for each function. An error that nobody
+---has waited for when it comes goes to `on_error` of this shard.
+---
+---Does not park.
+---
+---Raises what cannot travel, with the path to it; outside of `run`.
+---
+---Source: R. D. Blumofe, C. E. Leiserson, "Scheduling multithreaded computations by work stealing",
+---1999.
+---@param fn fun(...: any): any|ringlet.job
+---@param ... any its arguments
+---@return ringlet.future
+function M.spawn(fn, ...) end
+
+---Submit a job to one shard, which alone runs it.
+---
+---Does not park.
+---
+---Raises when there is no such shard; what cannot travel, with the path to it; outside of `run`.
+---@param shard integer from 1 to `rl.shards()`
+---@param fn fun(...: any): any|ringlet.job
+---@param ... any its arguments
+---@return ringlet.future
+function M.spawn_on(shard, fn, ...) end
+
+---How many shards the run has.
+---
+---Does not park.
+---@return integer # 1 outside of a run
+function M.shards() end
+
+---Which shard this is.
+---
+---Does not park.
+---@return integer # from 1; the one that called `run` is 1
+function M.shard() end
+
+---Run fn on a helper thread: code that blocks in C or computes for long, while the tasks of this
+---shard go on. The function, its upvalues, its arguments and its results are copied.
+---
+---All shards of a run share its helper threads, at most as many as `run` was told; a call that
+---finds all busy waits for its turn. Each thread has a Lua state of its own, in which globals
+---outlive a call, and in which `os.exit` raises.
+---
+---Cancelled, the task goes on at once. A call that has not begun then never does. What is in C then
+---cannot be interrupted: it goes on and its results are dropped. Lua code raises, in a call as in
+---whatever it calls, where the VM interprets it: compiled loops and, on Lua 5.4, coroutines of its
+---own are not interrupted.
+---
+---Parks until fn has returned.
+---
+---Raises the error of fn, copied; a task that fails with it has the traceback of the helper in its
+---own; what cannot travel, with the path to it; outside of a task.
+---
+---Source: libuv, "Thread pool work scheduling".
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... its results, copied
+function M.offload(fn, ...) end
+
+---@class ringlet.offload_pool.opts
+---@field max_threads? integer how many threads there may be; at most 999 (16)
+---@field min_threads? integer how many of those that were started stay when idle (0)
+---@field idle? number seconds without a call after which a thread ends (10)
+---@field queue? integer how many calls may wait for a thread (1024)
+---@field preload? string[] modules that every helper's state requires at its start
+---@field name? string for `tostring` ("pool")
+
+---A pool of helper threads of its own, for what must not take those of others.
+---
+---Does not park.
+---
+---Raises on an option that is unknown or out of range.
+---@param opts? ringlet.offload_pool.opts
+---@return ringlet.offload_pool
+function M.offload_pool(opts) end
+
+---Has the run been asked to stop?
+---
+---Does not park.
+---@return boolean # false outside of a run
+function M.stopping() end
+
+---Ask the run to stop. `stopping` is true from now on, on every shard; servers accept what is
+---queued and finish what they have; after the grace what hangs is reported and every task is
+---cancelled. A shard that then does not answer, because its task is stuck in a C function, is given
+---5 seconds, or the grace if that is longer; `run` returns without it and says so. Without a run it
+---does nothing.
+---
+---Does not park.
+---@param grace? number seconds, by default the option of `run`; 0: cancel at once
+function M.stop(grace) end
+
+---Let tables with this metatable travel to other shards. Each shard must have registered a
+---metatable under the name: put the call into a module, and preload or require that there. The
+---metatable itself then travels by its name too. A name that is registered again stands for the new
+---metatable; tables with the old one still travel under it.
+---
+---Does not park.
+---
+---Raises when it is no name, or no table.
+---
+---```lua
+---local Point = rl.register_type("shapes.point", {})
+---```
+---@param name string the same in every shard
+---@param metatable table
+---@return table # the metatable
+function M.register_type(name, metatable) end
 
 return M

@@ -151,9 +151,9 @@ function conn:read_all(max, timeout) end
 ---@return ringlet.conn
 function conn:lines() end
 
----Send strings, numbers, slices, or lists of them, in this order. Returns when they are queued. It
----takes all or, when it fails, nothing. What is queued in one turn of the scheduler is sent by one
----operation.
+---Send strings, numbers, slices, shared buffers, or lists of them, in this order. Returns when
+---they are queued. It takes all or, when it fails, nothing. What is queued in one turn of the
+---scheduler is sent by one operation.
 ---
 ---Parks while 64 KiB (`write_high_water`) or more are queued already, until half of that is sent.
 ---
@@ -161,11 +161,11 @@ function conn:lines() end
 ---
 ---Source: send(2).
 ---@async
----@param ... string|number|ringlet.slice|table what to send
+---@param ... string|number|ringlet.slice|ringlet.shared_buffer|table what to send
 ---@return true|nil
 ---@return string|nil # message
 ---@return string|nil # "EPIPE" after `shutdown`; "ECONNRESET", "ETIMEDOUT", "ECLOSED", "ENOMEM"
----@overload fun(self: ringlet.conn, ...: string|number|ringlet.slice|table): nil, string, string
+---@overload fun(self: ringlet.conn, ...): nil, string, string
 function conn:write(...) end
 
 ---Wait until everything written before has been given to the kernel.
@@ -293,10 +293,11 @@ local server = {}
 ---@return string # "host:port"
 function server:addr() end
 
----Stop accepting, wait for the connections, then cancel what is left. Connections of an `on_data`
----server are closed as soon as all they sent is handled, idle ones at once; a handler that is a
----function decides itself. When the run is stopped, its servers are, with the run's grace; when it
----is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
+---Stop accepting, wait for the connections, then cancel what is left. What the kernel has queued
+---by then is still accepted. Connections of an `on_data` server are closed as soon as all they sent
+---is handled, idle ones at once, those that have sent nothing yet after a second; a handler that is
+---a function decides itself. When the run is stopped, its servers are, with the run's grace; when
+---it is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
 ---
 ---Parks until the server has ended.
 ---@async
@@ -315,14 +316,41 @@ function server:stop(grace) end
 ---@overload fun(self: ringlet.server, timeout?: number): nil, string, string
 function server:join(timeout) end
 
+---Take one shard out of service, while the others go on: accept what is queued for it, then refuse
+---connections. Those it has are left alone; it ends with the last of them.
+---
+---A client whose handshake ends in the moment between the last accept and the close is reset,
+---unless the kernel may move it to another listener (`net.ipv4.tcp_migrate_req`).
+---
+---Parks until the shard accepts no more.
+---
+---Raises when the server does not serve there.
+---
+---Source: M. Iwashima, "Socket migration for SO_REUSEPORT", Linux 5.14.
+---@async
+---@param shard? integer one that serves; this one by default
+---@return true
+function server:drain(shard) end
+
+---What became of it on each shard.
+---
+---Does not park.
+---
+---Returns shard -> "serving", "draining" (it accepts no more; connections live), "stopping" or
+---"ended".
+---@return table
+function server:shards() end
+
 ---@class ringlet.server_stats
 ---@field accepted integer connections handled so far
 ---@field live integer connections
 ---@field waiting integer accepted beyond the limit
 ---@field errors integer of handlers
 ---@field shortages integer times that accepting paused for lack of descriptors or memory
+---@field shards table shard -> these counters of that shard
 
----Counters of the server.
+---Counters of the server. Those of other shards are as of the last connection that began or ended
+---there.
 ---
 ---Does not park.
 ---@return ringlet.server_stats # a new table
@@ -405,7 +433,9 @@ function M.listen(addr, opts) end
 ---@field on_close? fun(conn: ringlet.conn, msg: string|nil, code: string|nil)
 
 ---@class ringlet.net.serve.opts
----@field max_connections? integer from there on clients wait in the backlog (65536)
+---from there on clients wait in the backlog; of several shards each has an equal part of it,
+---rounded up (65536)
+---@field max_connections? integer
 ---@field backlog? integer connections that wait to be accepted (1024)
 ---@field reuseport? boolean several sockets may listen on the address (false)
 ---@field v6only? boolean no IPv4 on an IPv6 address (false)
@@ -418,7 +448,15 @@ function M.listen(addr, opts) end
 ---@field total_timeout? number seconds a connection may live
 ---@field buffers? boolean `on_data` gets slices instead of strings (false)
 ---@field name? string for dumps
----@field shards? integer nothing but 1 is possible yet (1)
+---where connections are served: "all"; a list of shards; or a number of them, of which this one is
+---the first (1)
+---@field shards? integer|string|table
+---with several shards: "reuseport", each accepts for itself; "handover", this one accepts and hands
+---over to the others ("reuseport")
+---@field accept? string
+---of "handover": to the shard with the "fewest" connections, or in "turn"; a stalled one is passed
+---over ("fewest")
+---@field placement? string
 
 ---Serve connections. A running server keeps `run` alive until `server:stop`.
 ---
@@ -427,11 +465,16 @@ function M.listen(addr, opts) end
 ---All of them may park. A connection is closed when its function ends, and when a handler raises;
 ---the error goes to `rl.on_error`.
 ---
----Parks for the lookup of a name that is not "localhost".
+---With `shards` the server works on several shards, and the one object that is returned is for all
+---of them. The handlers are copied to the other shards as jobs are, and their errors go to
+---`on_error` there, which `rl.shard_init` may set. It fails when one shard cannot listen.
 ---
----Raises on an address, handler or option it does not know; outside of `run`.
+---Parks for the lookup of a name that is not "localhost"; with other shards, until they listen.
 ---
----Source: listen(2), accept(2), socket(7), ipv6(7).
+---Raises on an address, handler or option it does not know; when a handler cannot travel, with the
+---path to what cannot; outside of `run`.
+---
+---Source: listen(2), accept(2), socket(7) on SO_REUSEPORT, ipv6(7).
 ---@async
 ---@param addr string "host:port"
 ---@param handler fun(conn: ringlet.conn)|ringlet.net.serve.handler

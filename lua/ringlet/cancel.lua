@@ -15,6 +15,7 @@
 -- @section Cancellation
 
 local core = require "ringlet.core"
+local travel = require "ringlet.travel"
 
 local M = {}
 
@@ -22,6 +23,8 @@ local M = {}
 -- @type cancelled
 -- @tfield any reason what `cancel` was given
 local Cancelled = {__name = "ringlet.cancelled"}
+
+travel.register_type("ringlet.cancelled", Cancelled)
 
 function Cancelled.__tostring(err)
   return err.reason == nil and "cancelled" or "cancelled: " .. tostring(err.reason)

@@ -383,6 +383,20 @@ function M.is(v)
   return type(v) == "userdata" and getmetatable(v) == NAME
 end
 
+-- What a channel is made of: capacity and overflow rule; misuse is blamed on the caller's caller.
+function M.check(capacity, opts)
+  capacity = capacity == nil and 0 or capacity
+  if type(capacity) ~= "number" or capacity < 0 or capacity > CAPACITY_MAX
+    or capacity ~= math.floor(capacity) then
+    error("capacity must be a whole number from 0 to " .. CAPACITY_MAX, 3)
+  end
+  local overflow = options.check(opts, {overflow = "string"}, 3).overflow or "block"
+  if not OVERFLOW[overflow] then
+    error("overflow must be block, drop_oldest or drop_newest", 3)
+  end
+  return capacity, overflow
+end
+
 --- A channel.
 -- @tparam[opt=0] integer capacity values it buffers, at most 2^24; 0: sender and receiver meet
 -- @tparam[opt] table opts
@@ -392,15 +406,8 @@ end
 -- @source the Go specification, "Channel types"; C. A. R. Hoare, "Communicating sequential
 -- processes", 1978
 function M.new(capacity, opts)
-  capacity = capacity == nil and 0 or capacity
-  if type(capacity) ~= "number" or capacity < 0 or capacity > CAPACITY_MAX
-    or capacity ~= math.floor(capacity) then
-    error("capacity must be a whole number from 0 to " .. CAPACITY_MAX, 2)
-  end
-  local overflow = options.check(opts, {overflow = "string"}).overflow or "block"
-  if not OVERFLOW[overflow] then
-    error("overflow must be block, drop_oldest or drop_newest", 2)
-  end
+  local overflow
+  capacity, overflow = M.check(capacity, opts)
   local s = setmetatable({
     s = false, n = 0, head = 1, cap = capacity, easy = overflow == "block", open = true,
     rwait = false, swait = false, send = nil, recv = nil,

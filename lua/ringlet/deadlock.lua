@@ -4,6 +4,8 @@
 local core = require "ringlet.core"
 local task = require "ringlet.task"
 
+local unpack = table.unpack or rawget(_G, "unpack")
+
 local M = {}
 
 -- How many tasks are listed.
@@ -34,7 +36,7 @@ local function object_at(co, level)
 end
 
 -- The object a parked task waits for and the innermost line of its stack that is not ours.
-local function place(co)
+function M.place(co)
   local object
   for level = 0, 100 do
     local info = debug.getinfo(co, level, "Sl")
@@ -55,7 +57,7 @@ local function line_of(h)
   local co = task.coroutine(h)
   local object, where
   if co then
-    object, where = place(co)
+    object, where = M.place(co)
   else
     where = h:traceback()
   end
@@ -64,9 +66,8 @@ local function line_of(h)
     .. (h.site and "\n    " .. h.site or "")
 end
 
---- The message of a deadlock: a headline, and a line for each task.
--- @tparam ?integer seed of the sim backend
-function M.report(seed)
+-- A line for each task of this shard that is parked, and how many those are.
+function M.lines()
   local all, lines = task.all(), {}
   for i = 1, math.min(#all, LISTED) do
     lines[i] = line_of(all[i])
@@ -74,8 +75,25 @@ function M.report(seed)
   if #all > LISTED then
     lines[#lines + 1] = ("  and %d more"):format(#all - LISTED)
   end
+  return lines, #all
+end
+
+--- The message of a deadlock: a headline, and a line for each task.
+-- @tparam table shards shard -> {lines, number of tasks}
+-- @tparam integer size how many shards there are
+-- @tparam ?integer seed of the sim backend
+function M.report(shards, size, seed)
+  local total, text = 0, {}
+  for i = 1, size do
+    local lines, n = unpack(shards[i] or {{"  (no answer)"}, 0})
+    total = total + n
+    if i > 1 and n > 0 then
+      text[#text + 1] = ("  shard %d:"):format(i)
+    end
+    text[#text + 1] = table.concat(lines, "\n")
+  end
   return ("deadlock: all %d tasks are parked and nothing can wake one%s\n%s"):format(
-    #all, seed and " (sim seed " .. seed .. ")" or "", table.concat(lines, "\n"))
+    total, seed and " (sim seed " .. seed .. ")" or "", table.concat(text, "\n"))
 end
 
 return M

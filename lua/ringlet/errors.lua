@@ -5,6 +5,8 @@
 -- @module ringlet
 -- @section Errors
 
+local travel = require "ringlet.travel"
+
 local M = {}
 
 --- What `rl.check` raises. Its `tostring` is the message.
@@ -12,6 +14,8 @@ local M = {}
 -- @tfield string message
 -- @tfield ?string code "ENAME"
 local Error = {__name = "ringlet.error"}
+
+travel.register_type("ringlet.error", Error)
 
 function Error.__tostring(err)
   return err.message

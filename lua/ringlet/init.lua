@@ -27,23 +27,35 @@ if core.loaded then
   return core.loaded.ringlet
 end
 
+local autoscaler = require "ringlet.autoscaler"
 local cancel = require "ringlet.cancel"
 local chan = require "ringlet.chan"
 local errors = require "ringlet.errors"
+local group = require "ringlet.group"
+local health = require "ringlet.health"
+local jobs = require "ringlet.jobs"
 local map = require "ringlet.map"
+local offload = require "ringlet.offload"
 local run = require "ringlet.run"
+local run_stop = require "ringlet.run_stop"
 local scope = require "ringlet.scope"
 local select_ = require "ringlet.select"
 local sync = require "ringlet.sync"
 local task = require "ringlet.task"
 local time = require "ringlet.time"
+-- What arrives from another shard has its methods.
+require "ringlet.shared"
+local travel = require "ringlet.travel"
 
 local rl = {
   --- Name and version.
   -- @tfield string _VERSION
   _VERSION = "ringlet 0.1.0",
 
-  run = run.run, stop = run.stop, stopping = run.stopping,
+  run = run.run, stop = run_stop.stop, stopping = run_stop.stopping,
+  shard_init = run.shard_init, ready = health.ready,
+  spawn = jobs.spawn, spawn_on = jobs.spawn_on, job = jobs.job,
+  shards = jobs.shards, shard = jobs.shard,
   go = task.go, daemon = task.daemon, self = task.self, locals = task.locals,
   on_error = task.on_error,
 
@@ -62,6 +74,12 @@ local rl = {
 
   map = map.map, race = map.race,
 
+  group = group.new, groups = group.named,
+  offload = offload.offload, offload_pool = offload.pool,
+
+  register_type = travel.register_type,
+  autoscaler = autoscaler.new,
+
   --- Counters of this shard.
   -- @function stats
   -- @treturn stats a new table
@@ -75,12 +93,19 @@ local rl = {
   -- @tfield[stats] integer polls looks for completions
   -- @tfield[stats] integer preemptions tasks that computed for a slice and were made to wait
   -- @tfield[stats] integer overruns times that a task could not be preempted
+  -- @tfield[stats] integer stalls times in this run that this shard was stalled: a task gave up no
+  -- turn for `stall_after`
+  -- @tfield[stats] integer stalled shards of the run that are now
   -- @tfield[stats] integer handles open connections, listeners and the like
   -- @tfield[stats] integer timers pending timeouts, sleeps, timers and tickers
   -- @tfield[stats] integer ops operations the kernel has not completed
   -- @tfield[stats] integer works jobs on helper threads
   -- @tfield[stats] integer submitted operations of this run
   -- @tfield[stats] integer completed operations of this run
+  -- @tfield[stats] integer jobs begun on this shard in this run
+  -- @tfield[stats] integer steals times in this run that it took jobs from another shard
+  -- @tfield[stats] integer messages it sent to other shards in this run
+  -- @tfield[stats] integer wakes sleeping shards that it woke in this run
   -- @tfield[stats] integer enters system calls `io_uring_enter` of this run
   -- @source io_uring_enter(2)
   stats = core.stats,

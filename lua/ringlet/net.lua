@@ -19,13 +19,12 @@ require "ringlet.vm"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local net_conn = require "ringlet.net_conn"
+local net_listen = require "ringlet.net_listen"
 local options = require "ringlet.options"
 
 local until_ = core.net_until
 
 local net = {}
-
-local NO_HOST = -2 -- ENOENT
 
 -- Addresses, names, options that several functions share.
 
@@ -36,30 +35,6 @@ local function parse(addr, level)
       type(addr) == "string" and ("%q"):format(addr) or type(addr)), level + 1)
   end
   return host, port
-end
-
--- Look a host up; a lookup, or nil, code.
-local function resolve(host, port, passive, due)
-  local lookup, code = core.net_resolve(host, port, passive)
-  if not lookup then
-    return nil, code
-  end
-  local ok
-  repeat
-    ok, code = core.net_resolve_wait(lookup, due)
-  until ok ~= true
-  if ok then
-    return lookup
-  end
-  core.net_resolve_close(lookup)
-  return nil, code
-end
-
-local function lookup_failed(host, code)
-  if code == NO_HOST then
-    return nil, "ENOENT: host not found: " .. host, "ENOENT"
-  end
-  return fail(code)
 end
 
 local function with(base, more)
@@ -101,9 +76,9 @@ function net.connect(addr, opts)
     dial, code = core.net_dial(host, port)
   else
     local lookup
-    lookup, code = resolve(host, port, false, due)
+    lookup, code = net_listen.resolve(host, port, false, due)
     if not lookup then
-      return lookup_failed(host, code)
+      return net_listen.lookup_failed(host, code)
     end
     dial, code = core.net_dial_resolved(lookup)
   end
@@ -173,23 +148,6 @@ core.listener_class.__index = Listener
 
 local LISTEN = {backlog = "number", reuseport = "boolean", v6only = "boolean"}
 
--- A listener, or nil, code, host
-local function open_listener(host, port, opts)
-  if host == "" then
-    host = "0.0.0.0"
-  elseif host == "localhost" then
-    host = "127.0.0.1"
-  end
-  if core.net_is_literal(host, port) then
-    return core.net_listen(host, port, opts.backlog, opts.reuseport, opts.v6only)
-  end
-  local lookup, code = resolve(host, port, true)
-  if not lookup then
-    return nil, code, host
-  end
-  return core.net_listen_resolved(lookup, opts.backlog, opts.reuseport, opts.v6only)
-end
-
 --- Listen. SO_REUSEADDR is on.
 -- @parks for the lookup of a name that is not "localhost"
 -- @tparam string addr "host:port"
@@ -204,19 +162,56 @@ end
 function net.listen(addr, opts)
   local host, port = parse(addr, 2)
   opts = options.check(opts, LISTEN)
-  local listener, code, name = open_listener(host, port, opts)
-  if listener then
-    return listener
-  elseif name then
-    return lookup_failed(name, code)
-  end
-  return fail(code)
+  return net_listen.open(host, port, opts)
 end
 
 local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
-  total_timeout = "number", max_connections = "number", buffers = "boolean", shards = "number",
-  name = "string",
+  total_timeout = "number", max_connections = "number", buffers = "boolean", name = "string",
+  shards = "number|string|table", accept = "string", placement = "string",
 }))
+
+local ACCEPT = {reuseport = true, handover = true}
+local PLACEMENT = {fewest = true, turn = true}
+
+-- The shards that the option names, in order; nil: this one alone. Raises for net.serve's caller.
+local function shards_of(wanted)
+  local own, size = core.fleet()
+  local list = {}
+  if wanted == nil or wanted == 1 or not own then
+    return nil
+  elseif wanted == "all" then
+    wanted = size
+  end
+  if type(wanted) == "number" then
+    for i = 1, wanted <= size and wanted % 1 == 0 and wanted or 0 do
+      list[i] = (own + i - 2) % size + 1
+    end
+  elseif type(wanted) == "table" then
+    local seen = {}
+    for i, shard in ipairs(wanted) do
+      list[i] = not seen[shard] and type(shard) == "number" and shard % 1 == 0 and shard >= 1
+        and shard <= size and shard or nil
+      seen[shard] = true
+    end
+    if #list < #wanted then
+      list = {}
+    end
+  end
+  if not list[1] then
+    error(('shards: "all", or some of the %d there are expected'):format(size), 3)
+  end
+  return (list[2] or list[1] ~= own) and list or nil
+end
+
+local function check_serve(opts)
+  if opts.max_connections and opts.max_connections < 1 then
+    error("max_connections: at least 1 expected", 3)
+  elseif opts.accept and not ACCEPT[opts.accept] then
+    error('accept: "reuseport" or "handover" expected', 3)
+  elseif opts.placement and not PLACEMENT[opts.placement] then
+    error('placement: "fewest" or "turn" expected', 3)
+  end
+end
 
 --- Serve connections. A running server keeps `run` alive until `server:stop`.
 --
@@ -224,7 +219,11 @@ local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
 -- connection is idle: the handlers run one at a time for a connection, in tasks drawn from a crew.
 -- All of them may park. A connection is closed when its function ends, and when a handler raises;
 -- the error goes to `rl.on_error`.
--- @parks for the lookup of a name that is not "localhost"
+--
+-- With `shards` the server works on several shards, and the one object that is returned is for all
+-- of them. The handlers are copied to the other shards as jobs are, and their errors go to
+-- `on_error` there, which `rl.shard_init` may set. It fails when one shard cannot listen.
+-- @parks for the lookup of a name that is not "localhost"; with other shards, until they listen
 -- @tparam string addr "host:port"
 -- @tparam fun(conn:conn)|table handler
 -- @tparam[opt] fun(conn:conn) handler.on_open before the first `on_data`
@@ -232,7 +231,8 @@ local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
 -- @tparam[opt] fun(conn:conn,msg:?string,code:?string) handler.on_close at the end; without a
 -- message for the peer's end of stream and for one's own close
 -- @tparam[opt] table opts
--- @tparam[opt=65536] integer opts.max_connections from there on clients wait in the backlog
+-- @tparam[opt=65536] integer opts.max_connections from there on clients wait in the backlog; of
+-- several shards each has an equal part of it, rounded up
 -- @tparam[opt=1024] integer opts.backlog connections that wait to be accepted
 -- @tparam[opt=false] boolean opts.reuseport several sockets may listen on the address
 -- @tparam[opt=false] boolean opts.v6only no IPv4 on an IPv6 address
@@ -245,29 +245,33 @@ local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
 -- @tparam[opt] number opts.total_timeout seconds a connection may live
 -- @tparam[opt=false] boolean opts.buffers `on_data` gets slices instead of strings
 -- @tparam[opt] string opts.name for dumps
--- @tparam[opt=1] integer opts.shards nothing but 1 is possible yet
+-- @tparam[opt=1] integer|string|table opts.shards where connections are served: "all"; a
+-- list of shards; or a number of them, of which this one is the first
+-- @tparam[opt="reuseport"] string opts.accept with several shards: "reuseport", each accepts for
+-- itself; "handover", this one accepts and hands over to the others
+-- @tparam[opt="fewest"] string opts.placement of "handover": to the shard with the "fewest"
+-- connections, or in "turn"; a stalled one is passed over
 -- @treturn server
 -- @fails "EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOENT" (no such host), ...
--- @raise on an address, handler or option it does not know; outside of `run`
--- @source listen(2), accept(2), socket(7), ipv6(7)
+-- @raise on an address, handler or option it does not know; when a handler cannot travel, with the
+-- path to what cannot; outside of `run`
+-- @source listen(2), accept(2), socket(7) on SO_REUSEPORT, ipv6(7)
 function net.serve(addr, handler, opts)
   local server = require "ringlet.net_server"
   local host, port = parse(addr, 2)
   opts = options.check(opts, SERVE)
   local handlers = server.handlers(handler, 3)
-  if opts.shards and opts.shards ~= 1 then
-    error("shards: only 1 is possible yet", 2)
+  check_serve(opts)
+  local shards = shards_of(opts.shards)
+  if shards then
+    local spread = require "ringlet.net_spread"
+    return spread.serve(host, port, handlers, opts, shards)
   end
-  if opts.max_connections and opts.max_connections < 1 then
-    error("max_connections: at least 1 expected", 2)
+  local listener, msg, code = net_listen.open(host, port, opts)
+  if not listener then
+    return nil, msg, code
   end
-  local listener, code, name = open_listener(host, port, opts)
-  if listener then
-    return server.start(listener, handlers, opts)
-  elseif name then
-    return lookup_failed(name, code)
-  end
-  return fail(code)
+  return server.start(listener, handlers, opts)
 end
 
 return net

@@ -178,11 +178,11 @@ function Conn:lines()
   return next_line, self
 end
 
---- Send strings, numbers, slices, or lists of them, in this order. Returns when they are queued. It
--- takes all or, when it fails, nothing. What is queued in one turn of the scheduler is sent by one
--- operation.
+--- Send strings, numbers, slices, shared buffers, or lists of them, in this order. Returns when
+-- they are queued. It takes all or, when it fails, nothing. What is queued in one turn of the
+-- scheduler is sent by one operation.
 -- @parks while 64 KiB (`write_high_water`) or more are queued already, until half of that is sent
--- @tparam string|number|slice|table ... what to send
+-- @tparam string|number|slice|shared_buffer|table ... what to send
 -- @treturn true
 -- @fails "EPIPE" after `shutdown`; "ECONNRESET", "ETIMEDOUT", "ECLOSED", "ENOMEM"
 -- @raise on another type, and on a slice that is no longer valid

@@ -7,12 +7,15 @@
 -- every connection knows its server (`owner`). `conns` holds connections: with a handler that is a
 -- function by the slot of their task, else by their own. `workers` are the other tasks that handle
 -- connections. Whatever ends a server, `over` is the last that happens to it.
+--
+-- A server on several shards is one of these on each (a part: `part` has what it tells, and whom)
+-- and an object for all of them (net_spread.lua).
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local net_conn = require "ringlet.net_conn"
-local run = require "ringlet.run"
+local run = require "ringlet.run_stop"
 local sync = require "ringlet.sync"
 local task = require "ringlet.task"
 local time = require "ringlet.time"
@@ -23,8 +26,11 @@ local next_news = core.net_next
 local M = {}
 
 local MAX_CONNECTIONS = 65536
+M.MAX_CONNECTIONS = MAX_CONNECTIONS
 local GRACE = 10
 local BATCH = 64
+-- While a server stops, a connection that has sent nothing yet is given that many seconds.
+local FIRST = 1
 
 --- @module ringlet.net
 
@@ -55,6 +61,9 @@ end
 local function ended(server, conn)
   conn:close()
   server.live = server.live - 1
+  if server.part then
+    server.part.counted(server, true)
+  end
   if server.live == 0 then
     server.empty:set()
   end
@@ -105,7 +114,7 @@ end
 -- While the server stops, whoever has been answered is not waited for.
 local function close_answered(conn)
   local stats = core.conn_stats(conn)
-  if stats and stats.queued_in == 0 then
+  if stats and stats.queued_in == 0 and stats.bytes_in > 0 then
     conn:close()
   end
 end
@@ -139,7 +148,8 @@ local function work(server)
 end
 
 function start_worker(server)
-  server.workers[task.daemon(work, server)] = true
+  local h = task.daemon(work, server)
+  server.workers[h], task.workers[h] = true, true
 end
 
 local function open_served(server, conn)
@@ -187,6 +197,9 @@ local function accept_all(server)
     end
     server.live = server.live + 1
     server.empty:clear()
+    if server.part then
+      server.part.counted(server)
+    end
     net_conn.configure(conn, server.opts)
     server.start_conn(server, conn)
   end
@@ -200,13 +213,21 @@ local function over(server)
     core.net_crew_stop(server.crew)
   end
   run.stoppers[server] = nil
+  server.drained:set()
   server.over:set()
+  if server.part then
+    server.part.over(server)
+  end
 end
 
-local function close_idle(server)
+-- Close connections that no handler is at work on; `fresh`: those too that have sent nothing yet.
+local function close_idle(server, fresh)
   for _, conn in pairs(server.conns) do
     if not core.net_is_busy(conn) then
-      conn:close()
+      local stats = not fresh and core.conn_stats(conn)
+      if not stats or stats.bytes_in > 0 then
+        conn:close()
+      end
     end
   end
 end
@@ -246,22 +267,54 @@ local function end_at_once(server)
   end)
 end
 
-local function drain(server, grace)
+-- Take what the kernel has queued, then listen no more. False when that took until `due`.
+local function finish_accepting(server, due)
+  core.net_finish(server.listener)
+  local ok = server.accepted:wait(due and math.max(0, due - time.now()))
   server.listener:close()
   while core.net_listener_ended(server.listener) == true do end
+  return ok
+end
+
+-- Let what was accepted come to its end, as long as the grace lasts.
+local function settle(server, due)
   if server.crew then
     close_idle(server)
+    wait_empty(server, math.max(0, math.min(FIRST, due - time.now())))
+    close_idle(server, true)
   end
-  if not wait_empty(server, grace) then
+  if not wait_empty(server, math.max(0, due - time.now())) then
     cancel_all(server)
     wait_empty(server)
   end
   over(server)
 end
 
+local function stop(server, due)
+  if server.crew then
+    close_idle(server)
+  end
+  finish_accepting(server, due)
+  settle(server, due)
+end
+
+-- The connections are left alone.
+local function drain(server)
+  finish_accepting(server)
+  server.drained:set()
+  if server.part then
+    server.part.drained(server)
+  end
+  wait_empty(server)
+  if not server.stopping then
+    over(server)
+  end
+end
+
 local function accept_task(server)
   local ok, err = pcall(accept_all, server)
-  if not server.stopping then
+  server.accepted:set()
+  if not server.stopping and not server.draining then
     end_at_once(server)
   end
   if not ok then
@@ -269,20 +322,30 @@ local function accept_task(server)
   end
 end
 
-local function stop_task(server, grace)
-  local ok, err = pcall(drain, server, grace)
+-- Whatever becomes of a task that ends a server, the server ends.
+local function ending_task(fn, server, ...)
+  local ok, err = pcall(fn, server, ...)
   if not ok then
     end_at_once(server)
     error(err, 0)
   end
 end
 
-local function begin_stop(server, grace)
+function M.begin_stop(server, grace)
   if not server.stopping then
     server.stopping = true
-    task.go(stop_task, server, grace or GRACE)
+    task.go(ending_task, stop, server, time.now() + (grace or GRACE))
   end
 end
+
+function M.begin_drain(server)
+  if not server.stopping and not server.draining then
+    server.draining = true
+    task.go(ending_task, drain, server)
+  end
+end
+
+M.end_at_once = end_at_once
 
 --- The address it listens on, with the real port.
 -- @treturn string "host:port"
@@ -290,16 +353,17 @@ function Server:addr()
   return self.address
 end
 
---- Stop accepting, wait for the connections, then cancel what is left. Connections of an `on_data`
--- server are closed as soon as all they sent is handled, idle ones at once; a handler that is a
--- function decides itself. When the run is stopped, its servers are, with the run's grace; when it
--- is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
+--- Stop accepting, wait for the connections, then cancel what is left. What the kernel has queued
+-- by then is still accepted. Connections of an `on_data` server are closed as soon as all they sent
+-- is handled, idle ones at once, those that have sent nothing yet after a second; a handler that is
+-- a function decides itself. When the run is stopped, its servers are, with the run's grace; when
+-- it is ended, every `on_close` is still called. Idempotent: the first call sets the grace.
 -- @parks until the server has ended
 -- @tparam[opt=10] number grace seconds to wait
 -- @treturn true
 function Server:stop(grace)
   if not self.over:is_set() then
-    begin_stop(self, grace)
+    M.begin_stop(self, grace)
   end
   return self:join()
 end
@@ -313,13 +377,45 @@ function Server:join(timeout)
   return self.over:wait(timeout)
 end
 
+--- Take one shard out of service, while the others go on: accept what is queued for it, then refuse
+-- connections. Those it has are left alone; it ends with the last of them.
+--
+-- A client whose handshake ends in the moment between the last accept and the close is reset,
+-- unless the kernel may move it to another listener (`net.ipv4.tcp_migrate_req`).
+-- @parks until the shard accepts no more
+-- @tparam[opt] integer shard one that serves; this one by default
+-- @treturn true
+-- @raise when the server does not serve there
+-- @source M. Iwashima, "Socket migration for SO_REUSEPORT", Linux 5.14
+function Server:drain(shard)
+  local own = core.fleet()
+  if (shard or own) ~= own then
+    error(("the server does not serve on shard %s"):format(tostring(shard)), 2)
+  end
+  M.begin_drain(self)
+  if self.stopping then
+    return self:join()
+  end
+  return self.drained:wait()
+end
+
+--- What became of it on each shard.
+-- @treturn {[integer]=string} shard -> "serving", "draining" (it accepts no more; connections
+-- live), "stopping" or "ended"
+function Server:shards()
+  local state = self.over:is_set() and "ended" or self.stopping and "stopping"
+    or self.draining and "draining" or "serving"
+  return {[(core.fleet()) or 1] = state}
+end
+
 --- What select asks of a waitable: has it ended?
 -- @local
 function Server:poll_()
   return self.over:is_set(), true
 end
 
---- Counters of the server.
+--- Counters of the server. Those of other shards are as of the last connection that began or ended
+-- there.
 -- @treturn server_stats a new table
 -- @tfield[server_stats] integer accepted connections handled so far
 -- @tfield[server_stats] integer live connections
@@ -327,12 +423,16 @@ end
 -- @tfield[server_stats] integer errors of handlers
 -- @tfield[server_stats] integer shortages times that accepting paused for lack of descriptors or
 -- memory
+-- @tfield[server_stats] table shards shard -> these counters of that shard
 function Server:stats()
   local accepted, waiting, shortages = core.net_listener_counts(self.listener)
-  return {
-    accepted = accepted - waiting, live = self.live, waiting = waiting, errors = self.errors,
-    shortages = shortages,
-  }
+  local own, all = {}, {}
+  for _, t in ipairs{own, all} do
+    t.accepted, t.waiting, t.shortages = accepted - waiting, waiting, shortages
+    t.live, t.errors = self.live, self.errors
+  end
+  all.shards = {[(core.fleet()) or 1] = own}
+  return all
 end
 
 function Server:__tostring()
@@ -362,16 +462,20 @@ end
 
 local served = 0
 
--- Start serving a listener.
-function M.start(listener, handlers, opts)
+-- Start serving a listener. `part`, of a server on several shards: {address, max, counted(server,
+-- has_ended), drained(server), over(server)}, the functions being told of it.
+function M.start(listener, handlers, opts, part)
   served = served + 1
   local server = setmetatable({
-    id = served, listener = listener, address = listener:addr(), name = opts.name, opts = opts,
-    max = opts.max_connections or MAX_CONNECTIONS, live = 0, errors = 0, quiet = QUIET,
-    workers = {}, conns = {}, buffers = opts.buffers, stopping = false,
+    id = served, listener = listener, address = part and part.address or listener:addr(),
+    name = opts.name, opts = opts, part = part,
+    max = part and part.max or opts.max_connections or MAX_CONNECTIONS, live = 0, errors = 0,
+    quiet = QUIET, workers = {}, conns = {}, buffers = opts.buffers,
+    stopping = false, draining = false,
     on_open = handlers.on_open, on_data = handlers.on_data,
     on_close = handlers.on_close, start_conn = handlers.run and start_task or start_served,
-    room = sync.event(), empty = sync.event(), over = sync.event(),
+    room = sync.event(), empty = sync.event(), over = sync.event(), accepted = sync.event(),
+    drained = sync.event(),
   }, Server)
   server.handler = handlers.run
   servers[served] = server
@@ -381,8 +485,10 @@ function M.start(listener, handlers, opts)
     server.crew = core.net_crew()
     start_worker(server)
   end
-  run.stoppers[server] = function(grace)
-    begin_stop(server, grace)
+  if not part then
+    run.stoppers[server] = function(grace)
+      M.begin_stop(server, grace)
+    end
   end
   task.daemon(accept_task, server)
   return server

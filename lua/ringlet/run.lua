@@ -11,12 +11,19 @@
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local deadlock = require "ringlet.deadlock"
+local health = require "ringlet.health"
+local hung = require "ringlet.hung"
+local jobs = require "ringlet.jobs"
 local nest = require "ringlet.nest"
+local offload = require "ringlet.offload"
 local options = require "ringlet.options"
+local placement = require "ringlet.placement"
+local post = require "ringlet.post"
 local select_ = require "ringlet.select"
+local stop = require "ringlet.run_stop"
 local task = require "ringlet.task"
-local time = require "ringlet.time"
 
+local pause = coroutine.yield
 local unpack = table.unpack or rawget(_G, "unpack")
 
 -- Our own code is not preempted: its steps belong together.
@@ -27,21 +34,19 @@ local M = {}
 local KNOWN = {
   backend = "string", seed = "number", faults = "string", signals = "boolean", grace = "number",
   preempt = "boolean", debug = "boolean", slice = "number", on_overrun = "function",
+  shards = "number|string", preload = "table", stealing = "boolean",
+  max_threads = "number", pin = "boolean|table", numa = "boolean|string|table",
+  stall_after = "number", on_stall = "function", on_hung = "function",
 }
 local SLICE = 0.010
+local STALL_AFTER = 1
 local GRACE = 10
-local DEADLOCK, BROKEN = 1, 2
+local DEADLOCK, BROKEN, PAUSED = 1, 2, 3
 -- How often a run that is being ended may find itself stuck before it gives its tasks up.
 local STUCK_MAX = 3
 
--- The active run: {main, stopping, interrupted, deadlock}
-local active
-
-local function cancel_all(reason)
-  for _, h in ipairs(task.all()) do
-    h:cancel(reason)
-  end
-end
+-- What every shard runs before anything else.
+local inits = {}
 
 -- Ctrl-C of a stock interpreter: it sets a hook that raises in whatever Lua code runs next.
 -- That may be this file, a task, or nothing at all while the shard sleeps.
@@ -49,7 +54,7 @@ local function take_interrupt(run)
   if not run.interrupted and core.hooked() then
     core.unhook()
     run.interrupted = true
-    cancel_all("interrupted")
+    stop.cancel_all("interrupted")
   end
 end
 
@@ -58,31 +63,57 @@ local function is_interrupt(err)
 end
 
 local function interrupted()
-  if active and not active.interrupted then
-    active.interrupted = true
-    cancel_all("interrupted")
+  if stop.active and not stop.active.interrupted then
+    stop.active.interrupted = true
+    stop.cancel_all("interrupted")
   end
 end
 
--- Loop until every task has ended.
+post.on("undaemon", core.undaemon)
+post.on("close", core.fleet_closing)
+post.on("who waits", function(from)
+  post.to(from, "they wait", deadlock.lines())
+end)
+post.on("they wait", function(from, lines, n)
+  if stop.active and stop.active.waiting then
+    stop.active.waiting[from] = {lines, n}
+  end
+end)
+
+-- What a deadlock looks like in every shard. The answers are there when all shards are quiet again.
+local function report_deadlock(run, seed)
+  local shards = {[core.fleet()] = {deadlock.lines()}}
+  local _, size = core.fleet()
+  if size > 1 then
+    run.waiting = shards
+    post.others("who waits")
+    core.loop()
+  end
+  return deadlock.report(shards, size, seed)
+end
+
+-- Loop until every task of every shard has ended.
 local function drain(run, seed)
   local stuck = 0
   while true do
     local why = core.loop()
     take_interrupt(run)
-    if why == DEADLOCK then
+    if run.gave_up then
+      return
+    elseif why == DEADLOCK then
       stuck = stuck + 1
-      run.deadlock = run.deadlock or deadlock.report(seed)
+      run.deadlock = run.deadlock or report_deadlock(run, seed)
       if stuck > STUCK_MAX then
         return
       end
-      cancel_all("deadlock")
+      stop.cancel_all("deadlock")
     elseif why == 0 then
-      if core.stats().tasks == 0 then
+      if core.fleet_live() == 0 then
         return
       end
       core.undaemon()
-      cancel_all("run has ended")
+      post.others("undaemon")
+      stop.cancel_all("run has ended")
     elseif why ~= BROKEN then
       run.failure = run.failure or core.errmsg(why)
       return
@@ -95,15 +126,41 @@ local function main_ended(run)
     if not ok then
       run.raised = {err}
       if not cancel.is_cancel(err) or not run.stopping then
-        M.end_all("main has failed")
+        stop.end_all("main has failed")
       end
     end
   end
 end
 
--- Cancel everything, servers included.
-function M.end_all(reason)
-  cancel_all(reason)
+--- Give a function to every shard, to be run in a task there before anything else. It may park. On
+-- the shard that calls `run` it is called as it is, before main; the others get a copy.
+-- @tparam fun() fn
+-- @raise during a run; what cannot travel, with the path to it, when the run begins
+function M.shard_init(fn)
+  if type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), 2)
+  elseif stop.active then
+    error("shard_init comes before run", 2)
+  end
+  inits[#inits + 1] = fn
+end
+
+local function call_inits()
+  for _, fn in ipairs(inits) do
+    fn()
+  end
+end
+
+-- How many shards, and where they are: the option, else the variable RINGLET_SHARDS, else one. The
+-- machine is asked only if that is needed.
+local function plan_of(opts)
+  local env = os.getenv("RINGLET_SHARDS")
+  local wanted = {shards = opts.shards, pin = opts.pin, numa = opts.numa}
+  if wanted.shards == nil and env and env ~= "" then
+    wanted.shards = tonumber(env) or env
+  end
+  local plain = type(wanted.shards or 1) == "number" and not wanted.pin and not wanted.numa
+  return placement.plan(wanted, plain and placement.NO_FACTS or placement.facts(), 3)
 end
 
 local function backend_of(opts)
@@ -128,32 +185,48 @@ local function open(opts)
   end
   local sim = ok == "sim"
   select_.seed(sim and seed or core.random())
-  if not sim and opts.preempt ~= false then
-    core.watch(opts.slice or SLICE)
-  end
   if not sim and opts.signals then
     core.signals(function()
-      M.signalled()
+      stop.signalled()
     end)
   end
   return sim and seed or nil
 end
 
+-- How long the others are waited for. What does not end is told of.
+local function end_of(run)
+  return run.gave_up and stop.GIVEN_UP or math.max(stop.ANSWER, run.grace)
+end
+
 local function close(run)
+  for _, fn in ipairs(stop.endings) do
+    fn()
+  end
+  if not run.worker then
+    post.others("close")
+    stop.report_hung(run)
+  end
   task.abandon_all(run.deadlock or "the run has ended")
-  core.watch(nil)
+  jobs.abandon_all("the run has ended")
+  offload.abandon_all("the run has ended")
+  core.fleet_unwatch()
   core.signals(nil)
   nest.restore()
-  return core.close()
+  if run.placed then
+    core.place_restore(run.placed)
+  end
+  local _, missing = core.close(end_of(run))
+  hung.report_left(missing, run)
 end
 
 local function check(main, opts)
   if type(main) ~= "function" then
     error("function expected, got " .. type(main), 3)
-  elseif active then
+  elseif stop.active then
     error("run inside a run", 3)
   end
   local checked = options.check(opts, KNOWN, 3)
+  offload.check_threads(checked.max_threads, "max_threads", 3)
   return checked
 end
 
@@ -173,6 +246,81 @@ local function results(run, h)
   end
 end
 
+-- Everything that a run needs on this thread before its first task.
+local function begin(run, opts)
+  local seed = open(opts)
+  stop.active = run
+  task.note_sites(opts.debug or os.getenv("RINGLET_DEBUG") == "1")
+  task.on_overrun = opts.on_overrun or function(text)
+    io.stderr:write("ringlet: ", text, "\n")
+  end
+  task.on_failure = function(e)
+    if is_interrupt(e) then
+      interrupted()
+      return true
+    end
+  end
+  offload.configure(opts.max_threads, opts.preload)
+  nest.install()
+  health.set_hook(opts.on_stall)
+  run.sim, run.on_hung = seed ~= nil, opts.on_hung
+  return seed
+end
+
+local function watch(opts, sim)
+  if not sim and opts.preempt ~= false then
+    core.fleet_watch(opts.slice or SLICE, opts.stall_after or STALL_AFTER)
+  end
+end
+
+-- The options that the other shards go by.
+local TOLD = {"backend", "seed", "faults", "grace", "preempt", "debug", "slice", "max_threads",
+  "preload", "stall_after", "on_stall"}
+
+-- The first shard's thread is its caller's: it goes back to where it was when the run ends.
+local function place_all(run, plan)
+  local cpus, nodes = plan.cpus, plan.nodes
+  if cpus[1] or nodes[1] then
+    run.placed = core.place_save()
+    local ok, code, what = core.place(cpus[1], nodes[1])
+    if not ok and (what ~= "node" or plan.strict) then
+      return ("cannot place shard 1 (%s): %s"):format(what, core.errmsg(code))
+    end
+  end
+  for i = 2, plan.shards do
+    if cpus[i] or nodes[i] then
+      core.fleet_place(i, cpus[i], nodes[i], plan.strict)
+    end
+  end
+end
+
+local function start_others(run, opts, plan)
+  local told = {}
+  for _, name in ipairs(TOLD) do
+    told[name] = opts[name]
+  end
+  local why = place_all(run, plan)
+  if not why and plan.shards > 1 then
+    local sent, ok, text = pcall(core.fleet_start, opts.preload, told, inits)
+    why = not sent and tostring(ok) or ok == nil and core.errmsg(text) or not ok and text
+  end
+  if why then
+    stop.active = nil
+    close(run)
+    error("ringlet: cannot start the shards: " .. why, 3)
+  end
+end
+
+local function start_main(main, ...)
+  if not inits[1] then
+    return task.go(main, ...)
+  end
+  return task.go(function(...)
+    call_inits()
+    return main(...)
+  end, ...)
+end
+
 --- Run main as the first task of this thread; return its results when every task has ended.
 --
 -- When main raises, the others are cancelled and awaited. Ctrl-C of a stock interpreter cancels
@@ -186,7 +334,30 @@ end
 -- @tparam[opt=false] boolean opts.signals SIGINT and SIGTERM call `stop`, a second one cancels all
 -- @tparam[opt=10] number opts.grace seconds between `stop` and the cancellation of every task
 -- @tparam[opt=true] boolean opts.preempt interrupt tasks that compute (SIGURG; not on sim)
+-- @tparam[opt=1] integer|string opts.shards how many threads, each with a Lua state of its own,
+-- work for this run; "auto": as many as the CPU set and the cgroup's quota allow. The variable
+-- RINGLET_SHARDS gives another default
+-- @tparam[opt=false] boolean|table opts.pin each shard runs on one CPU: true, node by node; or a
+-- list of CPUs, a number or a list of numbers and "0-3" for each shard
+-- @tparam[opt=false] boolean|string|table opts.numa where their memory comes from: "auto", the node
+-- of a pinned shard's CPUs; or a list of nodes, one for each shard
+-- @tparam[opt=16] integer opts.max_threads how many helper threads `offload` may use, all shards
+-- together; at most 999
+-- @tparam[opt] table opts.preload names of modules that every other shard, and every helper thread
+-- of `offload`, requires at its start
+-- @tparam[opt=true] boolean opts.stealing idle shards take jobs that were submitted to others
 -- @tparam[opt=0.01] number opts.slice seconds that a task may compute at a stretch
+-- @tparam[opt=1] number opts.stall_after seconds after which a shard whose task gives up no turn is
+-- stalled: `ready` says so, and `on_stall`; 0: never. Not without `preempt`, nor on sim
+-- @tparam[opt] fun(event:table) opts.on_stall called when a shard has stalled and when that is
+-- over, with {shard=, task= its number, seconds= that it has lasted, over=}, and then
+-- where="file:line" and traceback if the task could be interrupted; must not park. The first shard
+-- calls it; while that is stalled, another calls its copy. With one shard it is called only when
+-- the stall is over
+-- @tparam[opt] fun(list:table,text:string) opts.on_hung called with what has not ended when the
+-- grace after `stop` is over: a list of {shard=, id=, name=, reason=, object=, seconds=, where=,
+-- traceback=} for tasks, {shard=, silent=true} for a shard that does not answer, {shard=,
+-- left=true} for one that was left behind; must not park. By default the text goes to stderr
 -- @tparam[opt=false] boolean opts.debug record where tasks are created; RINGLET_DEBUG=1 does too
 -- @tparam[opt] fun(text:string,task:?task) opts.on_overrun called when a task cannot be preempted;
 -- by default the text goes to stderr
@@ -197,21 +368,13 @@ end
 -- @source the Go runtime: main, checkdead, asynchronous preemption (proposal 24543); signal(7)
 function M.run(main, opts, ...)
   opts = check(main, opts)
+  local plan = plan_of(opts)
   local run = {grace = opts.grace or GRACE}
-  local seed = open(opts)
-  active = run
-  task.note_sites(opts.debug or os.getenv("RINGLET_DEBUG") == "1")
-  task.on_overrun = opts.on_overrun or function(text)
-    io.stderr:write("ringlet: ", text, "\n")
-  end
-  task.on_failure = function(e)
-    if is_interrupt(e) then
-      interrupted()
-      return true
-    end
-  end
-  nest.install()
-  local h = task.go(main, ...)
+  local seed = begin(run, opts)
+  core.fleet_open(plan.shards, opts.stealing ~= false)
+  watch(opts, seed)
+  start_others(run, opts, plan)
+  local h = start_main(main, ...)
   h.main = true
   h.on_end = main_ended(run)
   task.anchor(h)
@@ -220,7 +383,7 @@ function M.run(main, opts, ...)
     interrupted()
     ok, err = pcall(drain, run, seed)
   end
-  active = nil
+  stop.active = nil
   close(run)
   if not ok then
     error(err, 0)
@@ -228,45 +391,33 @@ function M.run(main, opts, ...)
   return results(run, h)
 end
 
---- Has the run been asked to stop?
--- @treturn boolean false outside of a run
-function M.stopping()
-  return active ~= nil and active.stopping == true
-end
-
---- Ask the run to stop. `stopping` is true from now on, servers stop accepting, and after the grace
--- every task is cancelled. Without a run it does nothing.
--- @tparam[opt] number grace seconds, by default the option of `run`; 0: cancel at once
-function M.stop(grace)
-  if not active then
-    return
-  end
-  local run = active
-  run.stopping = true
-  grace = grace or run.grace
-  if grace <= 0 then
-    M.end_all("stopped")
-    return
-  end
-  time.call_after(grace, function()
-    M.end_all("stopped")
+-- What a shard but the first does, from its beginning to its end; called in a new state by lfleet.
+function M.worker(opts, given)
+  local run = {grace = opts.grace or GRACE, worker = true}
+  inits = given
+  local seed = begin(run, opts)
+  core.fleet_join()
+  watch(opts, seed)
+  local h = task.go(function()
+    call_inits()
+    core.fleet_ready()
   end)
-  for _, fn in pairs(M.stoppers) do
-    fn(grace)
+  h.main = true
+  h.on_end = function(_, ok, err)
+    if not ok then
+      core.fleet_ready(tostring(err) .. "\n" .. h:traceback())
+    end
   end
-end
-
--- What servers do when the run is asked to stop: object -> fn(grace).
-M.stoppers = setmetatable({}, {__mode = "k"})
-
--- A signal came: the first stops the run, a second cancels at once.
-function M.signalled()
-  if active and active.stopping then
-    active.interrupted_by_signal = true
-    M.end_all("stopped by a second signal")
-  else
-    M.stop()
+  task.anchor(h)
+  local why = core.loop()
+  while why == BROKEN or why == PAUSED do
+    if why == PAUSED then
+      pause()
+    end
+    why = core.loop()
   end
+  stop.active = nil
+  close(run)
 end
 
 return M

@@ -15,9 +15,12 @@ local chan = require "ringlet.chan"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local options = require "ringlet.options"
+local shared = require "ringlet.shared_chan"
 
 local wait_any, refill, credit = core.wait_any, core.refill, core.credit()
 local fetch, deliver, is_chan, CLOSED = chan.fetch, chan.deliver, chan.is, chan.CLOSED
+local is_shared, fetch_shared, deliver_shared = shared.is, shared.fetch, shared.deliver
+local taken = core.taken
 
 -- A small linear congruence, reseeded by run, so that sim repeats itself.
 local seed = 1
@@ -64,18 +67,26 @@ local function woken(cases, i, ...)
   end
   local c = cases[i]
   if v ~= nil then
+    if v == true and not c.send and c[1].late then
+      return i, drop_first(c[1]:poll_())
+    elseif type(v) == "userdata" and is_shared(c[1]) and not c.send then
+      return i, taken(v)
+    end
     return i, ...
   elseif c.send then
     error("send on closed channel", 3)
   elseif code == CLOSED then
     return i, chan.closed_values(c[1].s)
+  elseif code == core.ECLOSED and is_shared(c[1]) then
+    return i, shared.closed_values(c[1])
   end
   return i, fail(code)
 end
 
--- Describe the cases to the core: triples index, queue, value offered.
+-- Describe the cases to the core: triples index, queue or shared channel, value offered. Returns
+-- how many they are, and how many are shared channels.
 local function describe(cases, n)
-  local k = 0
+  local k, foreign = 0, 0
   for i = 1, n do
     local c = cases[i]
     if c then
@@ -83,12 +94,19 @@ local function describe(cases, n)
       list[k + 1] = i
       if ch then
         local s = ch.s
-        s.easy, s.swait = false, true
+        if s then
+          s.easy, s.swait = false, true
+        else
+          foreign = foreign + 1
+        end
         list[k + 2], list[k + 3] = ch, x
       else
         if is_chan(x) then
           local s = x.s
           s.easy, s.rwait = false, true
+          list[k + 2] = x
+        elseif is_shared(x) then
+          foreign = foreign + 1
           list[k + 2] = x
         else
           list[k + 2] = x.q
@@ -98,7 +116,7 @@ local function describe(cases, n)
       k = k + 3
     end
   end
-  return k / 3
+  return k / 3, foreign
 end
 
 -- Wait until one of the cases is ready.
@@ -106,20 +124,47 @@ local function park(cases, n, t)
   if t and t <= 0 then
     return fail(core.ETIMEDOUT)
   end
-  return woken(cases, wait_any(list, describe(cases, n), t))
+  local k, foreign = describe(cases, n)
+  return woken(cases, wait_any(list, k, t, foreign))
 end
 
 -- What became of a case that was tried.
 local READY, ENDED, OTHER = 1, 2, 3
 
+local function try_send_shared(ch, v)
+  if v == nil then
+    error("nil cannot be sent", 4)
+  end
+  local ok, _, closed = deliver_shared(ch, v)
+  if closed then
+    error("send on closed channel", 4)
+  end
+  return ok and READY, true
+end
+
 local function try_send(ch, v)
   local s = ch.s
-  if not s.open then
+  if not s then
+    local how, ok = try_send_shared(ch, v)
+    return how, ok
+  elseif not s.open then
     error("send on closed channel", 3)
   elseif v == nil then
     error("nil cannot be sent", 3)
   end
   return deliver(ch, s, v) and READY, true
+end
+
+-- A receive from what is no channel of this shard alone.
+local function try_other(x)
+  if not is_shared(x) then
+    return x:poll_(true) and OTHER
+  end
+  local got, v, closed = fetch_shared(x)
+  if got then
+    return READY, v
+  end
+  return closed and ENDED
 end
 
 -- Carry out a case if that needs no waiting: READY and a value, ENDED for a closed channel, OTHER
@@ -129,7 +174,7 @@ local function try(c)
   if ch then
     return try_send(ch, x)
   elseif not is_chan(x) then
-    return x:poll_(true) and OTHER
+    return try_other(x)
   end
   local s = x.s
   local got, v = fetch(x, s)
@@ -144,7 +189,11 @@ local function results(i, c, how, v)
   if how == READY then
     return i, v
   elseif how == ENDED then
-    return i, chan.closed_values(c[1].s)
+    local x = c[1]
+    if is_shared(x) then
+      return i, shared.closed_values(x)
+    end
+    return i, chan.closed_values(x.s)
   end
   return i, drop_first(c[1]:poll_())
 end
@@ -182,7 +231,7 @@ end
 
 local function check_case(c, i)
   local x = type(c) == "table" and (c.send or c[1])
-  local ok = is_chan(x)
+  local ok = is_chan(x) or is_shared(x)
   if not ok and type(c) == "table" and c.send == nil then
     ok = (type(x) == "table" or type(x) == "userdata") and x.poll_
   end

@@ -49,6 +49,11 @@ local function handle_of(slot, id)
   return h
 end
 
+-- The handle of the live task with this slot.
+function M.at(slot)
+  return handle_of(slot, (core.info(slot)))
+end
+
 local function anchor(h)
   if h[1] then
     anchored[h[1]] = h
@@ -353,13 +358,35 @@ end
 M.wards = {}
 M.on_ward_end = nil
 
+-- Tasks of servers that call handlers, though they are daemons.
+M.workers = setmetatable({}, {__mode = "k"})
+
+-- slot -> the job that the task runs; and what is called when it fails.
+M.jobs = {}
+M.on_job_failed = nil
+
+-- The running task is about to raise an error that came from another thread, with its traceback
+-- there: that of the task will go on with it.
+function M.blame(err, trace)
+  local h = M.self()
+  h.blamed = {err, trace}
+  anchor(h)
+end
+
+local function with_blamed(h, err, trace)
+  if h.blamed and rawequal(h.blamed[1], err) then
+    return trace .. "\nin a helper thread:\n" .. h.blamed[2]
+  end
+  return trace
+end
+
 -- The core's word that a task ended: watched ones, and every failure.
 local function ended(slot, id, ok, err, co, dropped)
   local h = handle_of(slot, id)
   anchored[slot] = nil
   local trace
   if not ok and type(co) == "thread" then
-    trace = debug.traceback(co)
+    trace = with_blamed(h, err, debug.traceback(co))
     if dropped then
       err = "the task swallowed its cancellation 100 times: " .. trace
     end
@@ -375,7 +402,11 @@ local function ended(slot, id, ok, err, co, dropped)
     M.wards[slot] = false
     M.on_ward_end(ward, ok, err)
   end
-  if h.parent then
+  local job = not ok and M.jobs[slot]
+  if job then
+    M.jobs[slot] = false
+    M.on_job_failed(job, err, trace)
+  elseif h.parent then
     leave_parent(h, ok, err)
   elseif not ok and joined == 0 and not h.main and not quiet and not cancel.is_cancel(err) then
     report(err, trace or "", h)
@@ -405,6 +436,10 @@ function M.abandon_all(why)
     local slot, trace = h[1], h:traceback()
     core.abandon(slot)
     M.wards[slot] = false
+    if M.jobs[slot] then
+      M.on_job_failed(M.jobs[slot], why, trace)
+      M.jobs[slot] = false
+    end
     anchored[slot] = nil
     finish_handle(h, false, why, trace)
   end

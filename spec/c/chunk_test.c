@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include "rt/chunk.h"
+#include "rt/value.h"
 
 TEST(memory_of_the_usual_size_is_kept)
 {
@@ -49,10 +50,35 @@ TEST(an_owned_chunk_needs_no_pool)
 	rl_chunk_put(c);
 }
 
+static int freed;
+
+static void count_free(struct rl_shared *o)
+{
+	(void)o;
+	freed++;
+}
+
+TEST(a_shared_one_keeps_its_owner)
+{
+	static const struct rl_shared_class class = {"test", count_free};
+	struct rl_shared owner;
+	freed = 0;
+	rl_shared_init(&owner, &class);
+	struct rl_chunk *c = rl_chunk_new_shared(&owner, "bytes", 5);
+	CHECK(c->size == 5 && memcmp(c->data, "bytes", 5) == 0);
+	rl_shared_put(&owner);
+	rl_chunk_get(c);
+	rl_chunk_put(c);
+	CHECK_EQ(freed, 0);
+	rl_chunk_put(c);
+	CHECK_EQ(freed, 1);
+}
+
 int main(void)
 {
 	RUN(memory_of_the_usual_size_is_kept);
 	RUN(a_generation_survives_reuse);
 	RUN(an_owned_chunk_needs_no_pool);
+	RUN(a_shared_one_keeps_its_owner);
 	return FINISH();
 }

@@ -37,11 +37,13 @@ TEST(own_codes)
 	CHECK(named(-RL_EOF, "EOF"));
 	CHECK(named(RL_ECANCEL, "ECANCELLED"));
 	CHECK(says(-RL_EOF, "end of stream"));
+	CHECK(named(-RL_ELOST, "ELOST"));
+	CHECK(says(RL_ELOST, "lost"));
 }
 
 TEST(unknown_codes_are_safe)
 {
-	const int codes[] = { 0, 41, 58, 134, 500, RL_ECLOSED - 1, RL_ECANCEL + 1, INT_MAX, INT_MIN,
+	const int codes[] = { 0, 41, 58, 134, 500, RL_ECLOSED - 1, RL_ELOST + 1, INT_MAX, INT_MIN,
 		INT_MIN + 1 };
 	for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++) {
 		CHECK(named(codes[i], "EUNKNOWN"));

@@ -149,11 +149,103 @@ TEST(a_shortage_is_waited_out)
 	CHECK(shortages > 0);
 }
 
+/* What the kernel had queued, and what was paused, is still to be had after the end began. */
+TEST(a_finishing_listener_takes_what_is_queued)
+{
+	for (int i = 0; i < 2; i++) {
+		struct world w;
+		struct rl_listener *l;
+		struct rl_listener_config config = {.backlog = 64};
+		struct rl_dial *d[21];
+		struct rl_addr addr;
+		if (!world_open(&w, backends[i], 5, NULL))
+			continue;
+		rl_addr_parse(&addr, "127.0.0.1", 0);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l), 0);
+		CHECK_EQ(rl_listener_addr(l, &addr), 0);
+		rl_listener_pause(l, true);
+		clients(&w, &addr, d, 20);
+		rl_listener_finish(l);
+		world_step(&w, 1);
+		CHECK(!l->gone);
+		rl_listener_pause(l, false);
+		CHECK_EQ(accept_all(&w, l, 20), 20);
+		WORLD_UNTIL(&w, l->gone);
+		CHECK_EQ(rl_listener_accept(l), -RL_ECLOSED);
+		CHECK_EQ(rl_dial_open(w.net, &addr, 1, &d[20]), 0);
+		WORLD_UNTIL(&w, d[20]->over);
+		CHECK_EQ(rl_dial_take(d[20]), -ECONNREFUSED);
+		close_clients(d, 21);
+		rl_listener_disown(l);
+		world_settle(&w);
+		world_close(&w);
+	}
+}
+
+TEST(finishing_loses_nothing_under_faults)
+{
+	for (uint64_t seed = 1; seed <= 100 && !check_bad; seed++) {
+		struct world w;
+		struct rl_listener *l;
+		struct rl_listener_config config = {.backlog = 64};
+		struct rl_dial *d[20];
+		struct rl_addr addr;
+		CHECK(world_open(&w, "sim", seed, "multishot_end=0.3,cancel_race=0.5,delay=0.1"));
+		rl_addr_parse(&addr, "127.0.0.1", 0);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l), 0);
+		CHECK_EQ(rl_listener_addr(l, &addr), 0);
+		CHECK_EQ(rl_listener_accept(l), -EAGAIN);
+		clients(&w, &addr, d, 20);
+		rl_listener_finish(l);
+		CHECK_EQ(accept_all(&w, l, 20), 20);
+		WORLD_UNTIL(&w, l->gone);
+		close_clients(d, 20);
+		rl_listener_disown(l);
+		world_settle(&w);
+		world_close(&w);
+	}
+}
+
+/* Once it is closed it closes what it is fed. */
+TEST(an_inlet_hands_out_what_it_is_fed)
+{
+	struct world w;
+	struct rl_listener *l;
+	CHECK(world_open(&w, "sim", 1, NULL));
+	CHECK_EQ(rl_listener_open_inlet(w.net, &l), 0);
+	CHECK_EQ(rl_listener_accept(l), -EAGAIN);
+	int fds[3];
+	for (int i = 0; i < 3; i++) {
+		fds[i] = w.shard.os->ops->socket(w.shard.os, AF_INET, SOCK_STREAM);
+		CHECK(fds[i] >= 0);
+	}
+	rl_listener_feed(l, fds[0]);
+	rl_listener_feed(l, fds[1]);
+	CHECK_EQ(rl_listener_accept(l), fds[0]);
+	rl_listener_finish(l);
+	CHECK_EQ(rl_listener_accept(l), fds[1]);
+	CHECK_EQ(rl_listener_accept(l), -RL_ECLOSED);
+	rl_listener_close(l);
+	rl_listener_feed(l, fds[2]);
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof ss;
+	CHECK_EQ(w.shard.os->ops->getsockname(w.shard.os, fds[2], (struct sockaddr *)&ss, &len),
+		-EBADF);
+	w.shard.os->ops->close_now(w.shard.os, fds[0]);
+	w.shard.os->ops->close_now(w.shard.os, fds[1]);
+	rl_listener_disown(l);
+	world_settle(&w);
+	world_close(&w);
+}
+
 int main(void)
 {
 	RUN(a_paused_listener_drops_nobody);
 	RUN(a_used_address_is_refused);
 	RUN(accepting_goes_on_after_faults);
 	RUN(a_shortage_is_waited_out);
+	RUN(a_finishing_listener_takes_what_is_queued);
+	RUN(finishing_loses_nothing_under_faults);
+	RUN(an_inlet_hands_out_what_it_is_fed);
 	return FINISH();
 }

@@ -41,7 +41,9 @@ static void probe_preempt(void *self)
 
 static void probe_open(struct probe *p, enum rl_ran (*step)(struct probe *, struct rl_task *))
 {
-	struct rl_vm vm = {probe_run, probe_idle, probe_preempt, NULL, p};
+	struct rl_vm vm = {
+		.run = probe_run, .idle = probe_idle, .preempt = probe_preempt, .self = p,
+	};
 	struct rl_os_config config = {.seed = 7};
 	memset(p, 0, sizeof *p);
 	p->step = step;

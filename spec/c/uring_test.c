@@ -413,6 +413,69 @@ TEST(offloaded_work_runs_elsewhere_and_is_done_here)
 	finish();
 }
 
+struct sender {
+	struct rl_os *os;
+	struct job jobs[500];
+};
+
+static void *sender_main(void *arg)
+{
+	struct sender *s = arg;
+	for (int i = 0; i < 500; i++) {
+		s->jobs[i].work.done = job_done;
+		s->os->ops->arrive(s->os, &s->jobs[i].work);
+		if (i % 50 == 0)
+			usleep(200); /* most likely the owner sleeps by now */
+	}
+	return NULL;
+}
+
+TEST(what_other_threads_have_done_comes_home)
+{
+	static struct sender senders[3];
+	pthread_t ids[3];
+	START(0);
+	memset(senders, 0, sizeof(senders));
+	jobs_done = 0;
+	for (int i = 0; i < 3; i++) {
+		senders[i].os = os;
+		CHECK_EQ(pthread_create(&ids[i], NULL, sender_main, &senders[i]), 0);
+	}
+	poll_until(&jobs_done, 1500);
+	for (int i = 0; i < 3; i++)
+		pthread_join(ids[i], NULL);
+	for (int i = 0; i < 1500; i++)
+		CHECK_EQ(senders[i / 500].jobs[i % 500].done, 1);
+	finish();
+}
+
+static int order[3], order_len;
+
+static void arrival_done(struct rl_work *w)
+{
+	order[order_len++] = rl_container(w, struct job, work)->done;
+}
+
+TEST(what_comes_home_does_so_in_order_and_without_the_kernel_while_the_owner_is_up)
+{
+	struct job jobs[3];
+	START(0);
+	rl_os_poll(os, 0);
+	uint64_t enters = os->stats.enters;
+	order_len = 0;
+	for (int i = 0; i < 3; i++) {
+		jobs[i] = (struct job){ .work = { .done = arrival_done }, .done = i };
+		CHECK(os->ops->ready(os) == (i > 0));
+		os->ops->arrive(os, &jobs[i].work);
+	}
+	CHECK_EQ(rl_os_poll(os, 0), 3);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(order[i], i);
+	CHECK_EQ(os->stats.enters, enters);
+	CHECK(!os->ops->ready(os));
+	finish();
+}
+
 TEST(close_does_not_wait_for_ever_for_stuck_work)
 {
 	static struct job stuck; /* its memory must be kept */
@@ -446,6 +509,8 @@ int main(void)
 	RUN(a_callback_may_submit_itself_and_cancel_others);
 	RUN(internal_ops_do_not_count_as_in_flight);
 	RUN(offloaded_work_runs_elsewhere_and_is_done_here);
+	RUN(what_other_threads_have_done_comes_home);
+	RUN(what_comes_home_does_so_in_order_and_without_the_kernel_while_the_owner_is_up);
 	RUN(close_does_not_wait_for_ever_for_stuck_work);
 	return FINISH();
 }

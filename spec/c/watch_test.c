@@ -1,56 +1,587 @@
 /* SPDX-License-Identifier: MIT */
-/* The watchdog: a run that lasts is preempted, one that does not obey is an overrun. */
+/*
+ * The watchdog: who is preempted, what is an overrun, what is a stall, and that shards come and go
+ * beside it. Signals are its ticks: they come once a tick to a run that lasts, so a test counts
+ * them where it needs the watchdog to have looked so often. The test build lets it sleep after
+ * 50 ms of quiet.
+ */
+#define _GNU_SOURCE
 #include "check.h"
 #include "base/err.h"
 #include "rt/watch.h"
 
-static volatile sig_atomic_t preempted;
+#include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MS 1000000LL
+#define PATIENCE_NS (20000 * MS)
+
+/* A shard on a thread of its own, or on that of the test. */
+struct fake {
+	struct rl_shard shard;
+	struct rl_watch *watch;
+	pthread_t owner;
+	atomic_int preempted, strays; /* signals to its thread while it is watched; any other */
+	atomic_bool watched, stop;
+	void (*act)(struct fake *f);  /* what it does while it is watched */
+};
+
+/* What `stalled` was told, by whom. */
+struct report {
+	atomic_int began, over, inside;
+	atomic_bool hold;             /* do not return */
+	struct rl_shard *_Atomic shard;
+	_Atomic int64_t since_ns, over_since_ns, told_ns;
+};
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000 * MS + ts.tv_nsec;
+}
+
+static void await(atomic_int *counter, int least)
+{
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (atomic_load(counter) < least && clock_ns(CLOCK_MONOTONIC) < limit)
+		sched_yield();
+	CHECK(atomic_load(counter) >= least);
+}
 
 static void on_preempt(void *self)
 {
-	(void)self;
-	preempted++;
+	struct fake *f = self;
+	bool mine = pthread_equal(pthread_self(), f->owner) && atomic_load(&f->watched);
+	atomic_fetch_add(mine ? &f->preempted : &f->strays, 1);
 }
 
-static void pretend_shard(struct rl_shard *s)
+static void on_stalled(void *arg, struct rl_shard *s, int64_t since_ns, bool over)
 {
-	memset(s, 0, sizeof *s);
-	s->vm.preempt = on_preempt;
-	preempted = 0;
+	struct report *r = arg;
+	atomic_fetch_add(&r->inside, 1);
+	r->shard = s;
+	if (!over) {
+		r->since_ns = since_ns;
+		r->told_ns = clock_ns(CLOCK_MONOTONIC);
+	} else {
+		r->over_since_ns = since_ns;
+	}
+	atomic_fetch_add(over ? &r->over : &r->began, 1);
+	while (atomic_load(&r->hold))
+		sched_yield();
+	atomic_fetch_sub(&r->inside, 1);
+}
+
+static void pretend_shard(struct fake *f)
+{
+	memset(f, 0, sizeof *f);
+	f->shard.vm.preempt = on_preempt;
+	f->shard.vm.self = f;
+}
+
+static struct rl_watch *open_watch(int64_t slice_ns, int64_t stall_ns, struct report *r)
+{
+	struct rl_watch_config config = {.slice_ns = slice_ns, .stall_ns = stall_ns};
+	struct rl_watch *w = NULL;
+	if (r) {
+		memset(r, 0, sizeof *r);
+		config.stalled = on_stalled;
+		config.arg = r;
+	}
+	CHECK_EQ(rl_watch_open(&w, &config), 0);
+	return w;
+}
+
+static void enter(struct fake *f, struct rl_watch *w)
+{
+	f->owner = pthread_self();
+	f->watch = w;
+	atomic_store(&f->watched, true);
+	CHECK_EQ(rl_watch_enter(w, &f->shard), 0);
+}
+
+/* A run that has not ended makes every stray signal visible. */
+static void leave(struct fake *f)
+{
+	rl_watch_leave(f->watch, &f->shard);
+	atomic_store(&f->watched, false);
+}
+
+/* As the floor above does it, around the code of a task. */
+static void begin(struct fake *f)
+{
+	rl_shard_running(&f->shard, true);
+	if (atomic_load_explicit(&f->shard.unwatched, memory_order_relaxed))
+		rl_watch_wake(f->watch);
+}
+
+static void end(struct fake *f)
+{
+	rl_shard_running(&f->shard, false);
+}
+
+static void *shard_main(void *arg)
+{
+	struct fake *f = arg;
+	enter(f, f->watch);
+	f->act(f);
+	leave(f);
+	return NULL;
+}
+
+static pthread_t start(struct fake *f, struct rl_watch *w, void (*act)(struct fake *f))
+{
+	pthread_t thread;
+	pretend_shard(f);
+	f->watch = w;
+	f->act = act;
+	CHECK_EQ(pthread_create(&thread, NULL, shard_main, f), 0);
+	return thread;
+}
+
+/* One run without end; it may yield its core, as others compute too. */
+static void overrun(struct fake *f)
+{
+	begin(f);
+	while (!atomic_load(&f->stop))
+		sched_yield();
+}
+
+/* One run without end that uses no core. */
+static void block(struct fake *f)
+{
+	begin(f);
+	while (!atomic_load(&f->stop))
+		usleep(100000);
+}
+
+static void run_often(struct fake *f)
+{
+	while (!atomic_load(&f->stop)) {
+		begin(f);
+		end(f);
+		usleep(500);
+	}
+}
+
+static void run_never(struct fake *f)
+{
+	while (!atomic_load(&f->stop))
+		usleep(500);
+}
+
+static void stop(struct fake *f, pthread_t thread)
+{
+	atomic_store(&f->stop, true);
+	pthread_join(thread, NULL);
+	CHECK_EQ(atomic_load(&f->strays), 0);
 }
 
 TEST(preempts_a_run_that_lasts)
 {
-	struct rl_shard s;
-	struct rl_watch *w = NULL;
-	pretend_shard(&s);
-	CHECK_EQ(rl_watch_open(&w, &s, 2000000), 0);
-	atomic_store(&s.run_seq, 1);
-	while (preempted == 0 || atomic_load(&s.overran) == 0)
+	struct fake f;
+	struct rl_watch *w = open_watch(2 * MS, 0, NULL);
+	pretend_shard(&f);
+	enter(&f, w);
+	begin(&f);
+	while (atomic_load(&f.preempted) == 0 || atomic_load(&f.shard.overran) == 0)
 		;
-	atomic_store(&s.run_seq, 2);
+	end(&f);
+	leave(&f);
 	rl_watch_close(w);
-	CHECK_EQ(atomic_load(&s.overran), 1);
+	CHECK_EQ(atomic_load(&f.shard.overran), 1);
+	CHECK_EQ(atomic_load(&f.shard.stalled_ns), 0);
 }
 
 TEST(refuses_a_taken_signal_and_restores_a_free_one)
 {
-	struct rl_shard s;
-	struct rl_watch *w = NULL;
+	struct rl_watch_config config = {.slice_ns = 2 * MS};
+	struct rl_watch *w = NULL, *second = NULL;
 	struct sigaction now;
-	pretend_shard(&s);
 	signal(SIGURG, SIG_IGN);
-	CHECK_EQ(rl_watch_open(&w, &s, 2000000), -EBUSY);
+	CHECK_EQ(rl_watch_open(&w, &config), -EBUSY);
 	signal(SIGURG, SIG_DFL);
-	CHECK_EQ(rl_watch_open(&w, &s, 2000000), 0);
+	CHECK_EQ(rl_watch_open(&w, &config), 0);
+	CHECK_EQ(rl_watch_open(&second, &config), -EBUSY);
 	rl_watch_close(w);
+	rl_watch_close(second);
 	sigaction(SIGURG, NULL, &now);
 	CHECK(now.sa_handler == SIG_DFL);
+}
+
+TEST(only_the_shard_that_overruns_gets_signals)
+{
+	struct fake hog, brisk, lazy;
+	struct rl_watch *w = open_watch(50 * MS, 0, NULL);
+	pthread_t a = start(&brisk, w, run_often), b = start(&lazy, w, run_never);
+	pthread_t c = start(&hog, w, overrun);
+	await(&hog.preempted, 20);
+	stop(&brisk, a);
+	stop(&lazy, b);
+	stop(&hog, c);
+	rl_watch_close(w);
+	CHECK_EQ(atomic_load(&brisk.preempted), 0);
+	CHECK_EQ(atomic_load(&lazy.preempted), 0);
+	CHECK_EQ(atomic_load(&brisk.shard.overran), 0);
+}
+
+TEST(each_of_two_shards_that_overrun_gets_its_own_signals)
+{
+	struct fake a, b;
+	struct rl_watch *w = open_watch(2 * MS, 0, NULL);
+	pthread_t ta = start(&a, w, overrun), tb = start(&b, w, overrun);
+	await(&a.preempted, 20);
+	await(&b.preempted, 20);
+	stop(&a, ta);
+	await(&b.preempted, atomic_load(&b.preempted) + 20);
+	stop(&b, tb);
+	rl_watch_close(w);
+}
+
+TEST(a_run_that_gets_no_core_is_preempted_and_no_overrun)
+{
+	struct fake f;
+	struct rl_watch *w = open_watch(20 * MS, 0, NULL);
+	pthread_t thread = start(&f, w, block);
+	await(&f.preempted, 30);
+	stop(&f, thread);
+	rl_watch_close(w);
+	CHECK_EQ(atomic_load(&f.shard.overran), 0);
+}
+
+TEST(shards_come_and_go_beside_others_that_overrun)
+{
+	enum { ROUNDS = 1000 };
+	static struct fake guests[ROUNDS];
+	struct fake hogs[2];
+	pthread_t threads[2];
+	struct rl_watch *w = open_watch(1 * MS, 1 * MS, NULL);
+	int strays = 0, preempted = 0;
+	for (int i = 0; i < 2; i++)
+		threads[i] = start(&hogs[i], w, overrun);
+	for (int i = 0; i < ROUNDS; i++) {
+		pthread_t guest = start(&guests[i], w, overrun);
+		if (i % 8 == 0)
+			await(&guests[i].preempted, 1 + i % 3);
+		stop(&guests[i], guest);
+	}
+	for (int i = 0; i < 2; i++) {
+		await(&hogs[i].preempted, 20);
+		stop(&hogs[i], threads[i]);
+	}
+	rl_watch_close(w);
+	for (int i = 0; i < ROUNDS; i++) {
+		strays += atomic_load(&guests[i].strays);
+		preempted += atomic_load(&guests[i].preempted) > 0;
+	}
+	CHECK_EQ(strays, 0);
+	CHECK(preempted >= ROUNDS / 8);
+}
+
+/* A signal that was sent before leave and comes after it, here one sent by hand. */
+TEST(a_late_signal_finds_no_shard)
+{
+	struct fake f;
+	struct rl_watch *w = open_watch(1000 * MS, 0, NULL);
+	pretend_shard(&f);
+	enter(&f, w);
+	begin(&f);
+	raise(SIGURG);
+	CHECK_EQ(atomic_load(&f.preempted), 1);
+	leave(&f);
+	raise(SIGURG);
+	sched_yield();
+	CHECK_EQ(atomic_load(&f.preempted), 1);
+	CHECK_EQ(atomic_load(&f.strays), 0);
+	enter(&f, w);
+	raise(SIGURG);
+	CHECK_EQ(atomic_load(&f.preempted), 2);
+	leave(&f);
+	rl_watch_close(w);
+}
+
+static void on_lent(void *arg)
+{
+	atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+TEST(the_signal_is_lent_to_a_thread_that_is_no_shards)
+{
+	atomic_int calls = 0;
+	struct rl_watch *w = open_watch(1000 * MS, 0, NULL);
+	raise(SIGURG);
+	rl_watch_lend(on_lent, &calls);
+	raise(SIGURG);
+	CHECK_EQ(atomic_load(&calls), 1);
+	rl_watch_lend(NULL, NULL);
+	raise(SIGURG);
+	CHECK_EQ(atomic_load(&calls), 1);
+	rl_watch_close(w);
+}
+
+TEST(a_stall_is_told_once_and_so_is_its_end)
+{
+	struct fake f, other;
+	struct report r;
+	struct rl_watch *w = open_watch(2 * MS, 20 * MS, &r);
+	pthread_t thread = start(&other, w, run_often);
+	pretend_shard(&f);
+	enter(&f, w);
+	int64_t from_ns = clock_ns(CLOCK_MONOTONIC);
+	begin(&f);
+	await(&r.began, 1);
+	CHECK(r.shard == &f.shard);
+	CHECK(r.since_ns >= from_ns && r.told_ns - r.since_ns >= 20 * MS);
+	CHECK_EQ(atomic_load(&f.shard.stalled_ns), r.since_ns);
+	await(&f.preempted, atomic_load(&f.preempted) + 200);
+	CHECK_EQ(atomic_load(&r.began), 1);
+	CHECK_EQ(atomic_load(&r.over), 0);
+	end(&f);
+	await(&r.over, 1);
+	CHECK(r.shard == &f.shard && r.over_since_ns == r.since_ns);
+	CHECK_EQ(atomic_load(&f.shard.stalled_ns), 0);
+	begin(&f);
+	await(&r.began, 2);
+	end(&f);
+	begin(&f); /* the next run, most likely with no look between the two */
+	await(&r.over, 2);
+	end(&f);
+	leave(&f);
+	stop(&other, thread);
+	rl_watch_close(w);
+	CHECK_EQ(atomic_load(&other.shard.stalled_ns), 0);
+}
+
+/* Wall time counts. No signal is due yet, so the thread uses no CPU time at all. */
+TEST(a_run_that_gets_no_core_stalls_its_shard)
+{
+	struct fake f;
+	struct report r;
+	struct rl_watch *w = open_watch(1000 * MS, 50 * MS, &r);
+	pthread_t thread = start(&f, w, block);
+	await(&r.began, 1);
+	CHECK(r.shard == &f.shard);
+	stop(&f, thread);
+	rl_watch_close(w);
+}
+
+TEST(no_stall_is_told_below_its_time)
+{
+	struct fake f;
+	struct report r;
+	struct rl_watch *w = open_watch(2 * MS, 60000 * MS, &r);
+	pretend_shard(&f);
+	enter(&f, w);
+	for (int i = 1; i <= 5; i++) {
+		begin(&f);
+		await(&f.preempted, 20 * i);
+		end(&f);
+	}
+	CHECK_EQ(atomic_load(&f.shard.stalled_ns), 0);
+	leave(&f);
+	rl_watch_close(w);
+	CHECK_EQ(atomic_load(&r.began), 0);
+	CHECK_EQ(atomic_load(&r.over), 0);
+}
+
+TEST(a_stall_that_nobody_is_told_of_can_be_asked_for)
+{
+	struct fake f;
+	struct rl_watch *w = open_watch(2 * MS, 5 * MS, NULL);
+	pretend_shard(&f);
+	enter(&f, w);
+	begin(&f);
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (atomic_load(&f.shard.stalled_ns) == 0 && clock_ns(CLOCK_MONOTONIC) < limit)
+		sched_yield();
+	CHECK(atomic_load(&f.shard.stalled_ns) != 0);
+	leave(&f);
+	CHECK_EQ(atomic_load(&f.shard.stalled_ns), 0);
+	rl_watch_close(w);
+}
+
+static struct report *told; /* of the test that follows */
+
+static void leave_while_told(struct fake *f)
+{
+	begin(f);
+	await(&told->began, 1);
+	leave(f);
+	CHECK_EQ(atomic_load(&told->inside), 0);
+	atomic_store(&told->over, 100);
+	enter(f, f->watch);
+}
+
+TEST(leave_waits_for_a_report_and_ends_them)
+{
+	struct fake f;
+	struct report r;
+	struct rl_watch *w = open_watch(2 * MS, 5 * MS, &r);
+	told = &r;
+	atomic_store(&r.hold, true);
+	pthread_t thread = start(&f, w, leave_while_told);
+	await(&r.began, 1);
+	usleep(20000); /* leave is most likely waiting now; when it is not, the test proves less */
+	atomic_store(&r.hold, false);
+	await(&r.over, 100);
+	stop(&f, thread);
+	rl_watch_close(w);
+	CHECK_EQ(atomic_load(&r.over), 100);
+}
+
+/* The number on the line `key` of a thread's status, or -1. */
+static long status_of(const char *task, const char *key)
+{
+	char path[300], line[256];
+	long value = -1;
+	snprintf(path, sizeof path, "/proc/self/task/%s/status", task);
+	FILE *file = fopen(path, "r");
+	while (file && fgets(line, sizeof line, file))
+		if (strncmp(line, key, strlen(key)) == 0)
+			value = strtol(line + strlen(key), NULL, 10);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* How often the watchdog has gone to sleep, of whatever kind; -1: there is no such thread. */
+static long watchdog_waits(void)
+{
+	char path[300], name[32];
+	long waits = -1;
+	DIR *dir = opendir("/proc/self/task");
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+		snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
+		FILE *file = fopen(path, "r");
+		if (file && fgets(name, sizeof name, file) && strcmp(name, "ringlet-watch\n") == 0)
+			waits = status_of(e->d_name, "voluntary_ctxt_switches:");
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return waits;
+}
+
+/* Until it has not stirred for 50 ms, which is 250 of its ticks. Returns watchdog_waits. */
+static long await_sleep(void)
+{
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	long waits, before;
+	do {
+		before = watchdog_waits();
+		usleep(50000);
+		waits = watchdog_waits();
+	} while (waits != before && clock_ns(CLOCK_MONOTONIC) < limit);
+	CHECK_EQ(waits, before);
+	return waits;
+}
+
+TEST(sleeps_while_all_shards_are_quiet_and_is_woken_by_any)
+{
+	struct fake f, g;
+	struct rl_watch *w = open_watch(2 * MS, 0, NULL);
+	pthread_t thread = start(&g, w, run_never);
+	pretend_shard(&f);
+	enter(&f, w);
+	for (int i = 1; i <= 3; i++) {
+		long waits = await_sleep();
+		CHECK(waits > 0);
+		CHECK(atomic_load(&f.shard.unwatched) && atomic_load(&g.shard.unwatched));
+		begin(&f);
+		CHECK(!atomic_load(&f.shard.unwatched) && !atomic_load(&g.shard.unwatched));
+		await(&f.preempted, 20 * i);
+		CHECK(watchdog_waits() > waits);
+		end(&f);
+	}
+	leave(&f);
+	stop(&g, thread);
+	rl_watch_close(w);
+}
+
+TEST(one_busy_shard_keeps_it_awake_for_all)
+{
+	struct fake f, hog;
+	struct rl_watch *w = open_watch(2 * MS, 0, NULL);
+	pthread_t thread = start(&hog, w, overrun);
+	pretend_shard(&f);
+	enter(&f, w);
+	await(&hog.preempted, 1);
+	int64_t until = clock_ns(CLOCK_MONOTONIC) + 150 * MS;
+	while (clock_ns(CLOCK_MONOTONIC) < until) {
+		CHECK(!atomic_load(&f.shard.unwatched));
+		usleep(1000);
+	}
+	leave(&f);
+	stop(&hog, thread);
+	rl_watch_close(w);
+}
+
+TEST(a_shard_that_enters_while_it_sleeps_wakes_it_with_its_first_run)
+{
+	struct fake f;
+	struct rl_watch *w = open_watch(2 * MS, 0, NULL);
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	pretend_shard(&f);
+	for (bool sleeps = false; !sleeps && clock_ns(CLOCK_MONOTONIC) < limit; leave(&f)) {
+		enter(&f, w);
+		sleeps = atomic_load(&f.shard.unwatched);
+	}
+	CHECK(!atomic_load(&f.shard.unwatched));
+	enter(&f, w);
+	CHECK(atomic_load(&f.shard.unwatched));
+	begin(&f);
+	await(&f.preempted, 1);
+	end(&f);
+	leave(&f);
+	rl_watch_close(w);
+}
+
+/* The watchdog, its lock and who waits on its conditions stay behind in the parent. */
+TEST(a_forked_child_can_leave_and_close)
+{
+	struct fake f;
+	struct rl_watch *w = open_watch(2 * MS, 0, NULL);
+	int status = -1;
+	pretend_shard(&f);
+	enter(&f, w);
+	pid_t pid = fork();
+	if (pid == 0) {
+		alarm(20);
+		rl_watch_wake(w);
+		leave(&f);
+		rl_watch_close(w);
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	leave(&f);
+	rl_watch_close(w);
 }
 
 int main(void)
 {
 	RUN(preempts_a_run_that_lasts);
 	RUN(refuses_a_taken_signal_and_restores_a_free_one);
+	RUN(only_the_shard_that_overruns_gets_signals);
+	RUN(each_of_two_shards_that_overrun_gets_its_own_signals);
+	RUN(a_run_that_gets_no_core_is_preempted_and_no_overrun);
+	RUN(shards_come_and_go_beside_others_that_overrun);
+	RUN(a_late_signal_finds_no_shard);
+	RUN(the_signal_is_lent_to_a_thread_that_is_no_shards);
+	RUN(a_stall_is_told_once_and_so_is_its_end);
+	RUN(a_run_that_gets_no_core_stalls_its_shard);
+	RUN(no_stall_is_told_below_its_time);
+	RUN(a_stall_that_nobody_is_told_of_can_be_asked_for);
+	RUN(leave_waits_for_a_report_and_ends_them);
+	RUN(sleeps_while_all_shards_are_quiet_and_is_woken_by_any);
+	RUN(one_busy_shard_keeps_it_awake_for_all);
+	RUN(a_shard_that_enters_while_it_sleeps_wakes_it_with_its_first_run);
+	RUN(a_forked_child_can_leave_and_close);
 	return FINISH();
 }

@@ -152,6 +152,7 @@ static const struct err of_ringlet[] = {
 	[RL_ECLOSED - RL_ECLOSED] = { "ECLOSED", "closed" },
 	[RL_EOF - RL_ECLOSED] = { "EOF", "end of stream" },
 	[RL_ECANCEL - RL_ECLOSED] = { "ECANCELLED", "cancelled" },
+	[RL_ELOST - RL_ECLOSED] = { "ELOST", "lost" },
 };
 
 #define LINUX_CODES (sizeof of_linux / sizeof *of_linux)

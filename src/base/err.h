@@ -12,6 +12,7 @@ enum {
 	RL_ECLOSED = 1000, /* the object was closed on this side */
 	RL_EOF,            /* end of stream */
 	RL_ECANCEL,        /* the task was cancelled; never shown to users as a code */
+	RL_ELOST,          /* begun, and nobody knows how it ended */
 };
 
 /* "ETIMEDOUT" for ETIMEDOUT or -ETIMEDOUT; "E<number>" (static buffer free) is "EUNKNOWN". */

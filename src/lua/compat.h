@@ -36,14 +36,57 @@ static inline size_t rl_rawlen(lua_State *L, int i)
 	return lua_rawlen(L, i);
 }
 
+/* Is the number at `i` an integer by type? */
+static inline bool rl_is_integer(lua_State *L, int i)
+{
+	return lua_isinteger(L, i);
+}
+
+/* The bytecode of the function on top, with its debug information. */
+static inline int rl_dump(lua_State *L, lua_Writer writer, void *p)
+{
+	return lua_dump(L, writer, p, 0);
+}
+
+/* Push the environment of the function at `i`, if it has one that is no upvalue. */
+static inline bool rl_push_environment(lua_State *L, int i)
+{
+	(void)L;
+	(void)i;
+	return false;
+}
+
+/* The table of globals, not whatever a metatable makes of it. */
+static inline void rl_push_globals(lua_State *L)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+}
+
+/* Call fn(p) protected, in a state in which even making a closure may fail. */
+static inline int rl_cpcall(lua_State *L, lua_CFunction fn, void *p)
+{
+	lua_pushcfunction(L, fn);
+	lua_pushlightuserdata(L, p);
+	return lua_pcall(L, 1, 0, 0);
+}
+
 #elif LUA_VERSION_NUM == 501
 
 #ifndef LUA_OK
 #define LUA_OK 0
 #endif
 
-/* LuaJIT has it; the PUC 5.1 headers do not say so. */
+/* LuaJIT has these; the PUC 5.1 headers do not say so. */
 extern int lua_isyieldable(lua_State *L);
+extern void *lua_upvalueid(lua_State *L, int i, int n);
+extern void lua_upvaluejoin(lua_State *L, int i1, int n1, int i2, int n2);
+
+static inline int lua_isinteger(lua_State *L, int i)
+{
+	(void)L;
+	(void)i;
+	return 0;
+}
 
 static inline void rl_set_companion(lua_State *L, int i)
 {
@@ -67,6 +110,34 @@ static inline int rl_resume(lua_State *co, lua_State *from, int nargs, int *nres
 static inline size_t rl_rawlen(lua_State *L, int i)
 {
 	return lua_objlen(L, i);
+}
+
+static inline bool rl_is_integer(lua_State *L, int i)
+{
+	(void)L;
+	(void)i;
+	return false;
+}
+
+static inline int rl_dump(lua_State *L, lua_Writer writer, void *p)
+{
+	return lua_dump(L, writer, p);
+}
+
+static inline void rl_push_globals(lua_State *L)
+{
+	lua_pushvalue(L, LUA_GLOBALSINDEX);
+}
+
+static inline bool rl_push_environment(lua_State *L, int i)
+{
+	lua_getfenv(L, i);
+	return true;
+}
+
+static inline int rl_cpcall(lua_State *L, lua_CFunction fn, void *p)
+{
+	return lua_cpcall(L, fn, p);
 }
 
 #else

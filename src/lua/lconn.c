@@ -6,6 +6,7 @@
  */
 #include "lua/lbuffer.h"
 #include "lua/lnet.h"
+#include "lua/lsobject.h"
 
 #include "base/err.h"
 #include "rt/addr.h"
@@ -37,8 +38,10 @@ static const char *value_fault(lua_State *L, int i)
 	if (is_text(L, i))
 		return NULL;
 	const struct rl_slice *slice = rl_lbuffer_test(L, i);
+	if (!slice && rl_lsbuffer_test(L, i))
+		return NULL;
 	if (!slice)
-		return "strings, numbers, slices, or lists of them expected";
+		return "strings, numbers, slices, buffers, or lists of them expected";
 	return rl_lbuffer_is_valid(rl_lua_of(L), slice) ? NULL : "slice is no longer valid";
 }
 
@@ -73,6 +76,9 @@ static int write_value(lua_State *L, struct rl_stream *s, int i)
 		return rl_out_write(s, text, len);
 	}
 	const struct rl_slice *slice = rl_lbuffer_test(L, i);
+	struct rl_sbuffer *b = slice ? NULL : rl_lsbuffer_test(L, i);
+	if (b)
+		return rl_out_write_shared(s, &b->shared, b->data, b->len);
 	return rl_out_write_chunk(s, slice->chunk, slice->off, slice->len);
 }
 

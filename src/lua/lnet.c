@@ -671,4 +671,5 @@ void rl_lua_open_net(lua_State *L, struct rl_lua *h)
 	n->crew_class = new_class(L, n, "ringlet.crew", crew_methods);
 	lua_pop(L, 3);
 	rl_lnet_open_conn(L, n);
+	rl_lnet_open_spread(L, n);
 }

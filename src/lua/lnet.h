@@ -88,8 +88,9 @@ int64_t rl_lnet_due(lua_State *L, int arg);
 /* A number of bytes at `arg`; nothing there is `missing`, unless that is 0. */
 uint32_t rl_lnet_count(lua_State *L, int arg, uint32_t missing, const char *what);
 
-/* lconn.c and lread.c: add their functions to the core table on top. */
+/* lspread.c, lconn.c and lread.c: add their functions to the core table on top. */
 void rl_lnet_open_read(lua_State *L, struct rl_lnet *n);
+void rl_lnet_open_spread(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n);
 
 #endif

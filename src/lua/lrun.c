@@ -15,6 +15,9 @@
 #include "lua/lrun.h"
 
 #include "base/err.h"
+#include "lua/lfleet.h"
+#include "lua/lhealth.h"
+#include "lua/lticket.h"
 #include "rt/watch.h"
 
 #include <stdio.h>
@@ -123,12 +126,28 @@ static bool is_interrupt(lua_State *L)
 	return false;
 }
 
+/* Ctrl-C's hook raises once, in whatever runs next; what that was is done again. */
+void rl_lua_run_tell(struct rl_lua *h, int n)
+{
+	lua_State *L = h->main;
+	int base = lua_gettop(L) - n - 1;
+	luaL_checkstack(L, n + 2, NULL);
+	for (int i = 1; i <= n + 1; i++)
+		lua_pushvalue(L, base + i);
+	if (lua_pcall(L, n, 0, 0) != 0 && is_interrupt(L)) {
+		lua_pop(L, 1);
+		h->interrupted = true;
+		h->brk = 1;
+		lua_pcall(L, n, 0, 0);
+	}
+	lua_settop(L, base);
+}
+
 /* Tell the policy floor that a task ended: the handle's owner, joiners, on_error. */
 static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 {
 	lua_State *L = h->main;
-	int base = lua_gettop(L);
-	luaL_checkstack(L, 16, NULL);
+	luaL_checkstack(L, 8, NULL);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->ended_ref);
 	lua_pushinteger(L, (lua_Integer)t->slot + 1);
 	lua_pushnumber(L, (double)t->id);
@@ -139,16 +158,7 @@ static void tell_ended(struct rl_lua *h, struct rl_task *t, bool ok)
 		lua_xmove(t->co, L, 1);
 	lua_rawgeti(L, RL_LUA_THREADS, (int)t->slot + 1);
 	lua_pushboolean(L, (t->flags & RL_TASK_DROPPED) != 0);
-	for (int i = 1; i <= 7; i++)
-		lua_pushvalue(L, base + i);
-	if (lua_pcall(L, 6, 0, 0) != 0 && is_interrupt(L)) {
-		/* Ctrl-C's hook raised here instead of in a task: it did so once. */
-		lua_pop(L, 1);
-		h->interrupted = true;
-		h->brk = 1;
-		lua_pcall(L, 6, 0, 0);
-	}
-	lua_settop(L, base);
+	rl_lua_run_tell(h, 6);
 }
 
 /* The results, from the coroutine's stack into the handle, if somebody still has it. */
@@ -244,14 +254,17 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 	t->state = RL_TASK_RUNNING;
 	h->running = t->co;
 	h->pins = 0;
+	atomic_store_explicit(&h->shard.running_id, t->id, memory_order_relaxed);
+	rl_shard_running(&h->shard, true);
 	if (atomic_load_explicit(&h->shard.unwatched, memory_order_relaxed) && h->watch)
 		rl_watch_wake(h->watch);
-	rl_shard_running(&h->shard, true);
 	int status = rl_resume(t->co, h->main, nargs, &nres);
 	rl_shard_running(&h->shard, false);
 	h->running = NULL;
 	if (atomic_load_explicit(&h->shard.overran, memory_order_relaxed))
 		tell_overran(h, t);
+	if (atomic_load_explicit(&h->shard.stalled_ns, memory_order_relaxed))
+		rl_health_note(h, t);
 	if (status == LUA_YIELD)
 		return task_yielded(h, t);
 	return status == LUA_OK ? task_ended(h, t, nres) : task_failed(h, t);
@@ -287,6 +300,14 @@ static void preempt_hook(lua_State *L, lua_Debug *ar)
 static void vm_fired(void *self)
 {
 	rl_lua_timers_fired(self);
+}
+
+static void vm_nudged(void *self)
+{
+	struct rl_lua *h = self;
+	struct rl_health *g = rl_lua_fleet_health(h);
+	if (g)
+		rl_health_nudged(h, g);
 }
 
 /* Idle time is the collector's, until it has seen everything once and nothing new came. */
@@ -337,7 +358,11 @@ static int new_table_ref(lua_State *L, const char *mode)
 
 int rl_lua_run_init(lua_State *L, struct rl_lua *h)
 {
-	struct rl_vm vm = {vm_run, vm_idle, vm_preempt, vm_fired, h};
+	struct rl_vm vm = {
+		.run = vm_run, .idle = vm_idle, .preempt = vm_preempt, .fired = vm_fired,
+		.arrived = rl_lua_arrived, .job_begin = rl_lua_job_begin, .job_ended = rl_lua_job_ended,
+		.nudged = vm_nudged, .self = h,
+	};
 	h->threads_ref = new_table_ref(L, NULL);
 	h->handles_ref = new_table_ref(L, "v");
 	h->credit_ref = new_table_ref(L, NULL);
@@ -352,8 +377,10 @@ int rl_lua_run_init(lua_State *L, struct rl_lua *h)
 void rl_lua_run_gone(struct rl_lua *h)
 {
 	h->looping = false;
-	rl_watch_close(h->watch);
+	rl_watch_leave(h->watch, &h->shard);
 	h->watch = NULL;
+	rl_lua_offload_close(h);
+	rl_lua_fleet_leave(h, RL_FLEET_END_NS, NULL);
 }
 
 void rl_lua_push_threads(lua_State *L, struct rl_lua *h)
@@ -387,32 +414,32 @@ static int lrun_open(lua_State *L)
 	return 1;
 }
 
-/* close() -> code: 0, or -EBUSY when kernel-visible memory was kept on purpose */
+static void push_shards(lua_State *L, uint64_t mask)
+{
+	lua_newtable(L);
+	for (int n = 1; mask; mask &= mask - 1, n++) {
+		lua_pushinteger(L, __builtin_ctzll(mask) + 1);
+		lua_rawseti(L, -2, n);
+	}
+}
+
+/* close([seconds]) -> code: 0, or -EBUSY when kernel-visible memory was kept on purpose; and a list
+ * of the shards that did not end within that time */
 static int lrun_close(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
+	uint64_t missing = 0;
+	int64_t wait_ns = lua_isnoneornil(L, 1) ? RL_FLEET_END_NS : (int64_t)(lua_tonumber(L, 1) * 1e9);
 	rl_lua_timers_close(L, h);
-	lua_pushinteger(L, rl_shard_close(&h->shard));
-	return 1;
-}
-
-/* watch(slice seconds) -> true | nil, code: preemption on; watch(nil): off */
-static int lrun_watch(lua_State *L)
-{
-	struct rl_lua *h = rl_lua_of(L);
-	if (lua_isnoneornil(L, 1)) {
-		rl_watch_close(h->watch);
-		h->watch = NULL;
-		return 0;
-	}
-	h->slice_ns = (int64_t)(luaL_checknumber(L, 1) * 1e9);
-	int err = rl_watch_open(&h->watch, &h->shard, h->slice_ns);
-	if (err < 0) {
-		h->watch = NULL;
-		return rl_lua_fail(L, err);
-	}
-	lua_pushboolean(L, 1);
-	return 1;
+	rl_lua_offload_close(h);
+	int err = rl_lua_fleet_leave(h, wait_ns, &missing);
+	h->shard.closing = false;
+	atomic_store_explicit(&h->shard.nudged, false, memory_order_relaxed);
+	if (err < 0)
+		rl_shard_forsake(&h->shard);
+	lua_pushinteger(L, err < 0 ? err : rl_shard_close(&h->shard));
+	push_shards(L, missing);
+	return 2;
 }
 
 /* hooks(ended, overran): the policy floor's functions */
@@ -571,7 +598,6 @@ static int lrun_pid(lua_State *L)
 static const luaL_Reg functions[] = {
 	{"open", lrun_open},
 	{"close", lrun_close},
-	{"watch", lrun_watch},
 	{"hooks", lrun_hooks},
 	{"library", lrun_library},
 	{"loop", lrun_loop},

@@ -17,6 +17,22 @@ void rl_lua_push_handles(lua_State *L, struct rl_lua *h);
 /* Where the frame of the run loop holds them, and the table of timers, while it loops. */
 enum { RL_LUA_THREADS = 1, RL_LUA_HANDLES = 2, RL_LUA_TIMERS = 3 };
 
+/* A task at the end of the run queue, for the function and the n arguments on top, which it takes;
+ * `threads` is where the table of that name is. NULL when there is no room for it, or for them. */
+struct rl_task *rl_lua_spawn(lua_State *L, struct rl_lua *h, unsigned flags, int n, int threads);
+
+/* In the loop: call the function below the n arguments on top, for nothing. An error is told,
+ * unless it is Ctrl-C's, which breaks the loop. */
+void rl_lua_run_tell(struct rl_lua *h, int n);
+
+/* A job begins here, one of ours has ended: for struct rl_vm. */
+struct rl_job;
+void rl_lua_job_begin(void *self, struct rl_job *job);
+void rl_lua_job_ended(void *self, struct rl_job *job);
+
+/* A run ends, or the state goes away: calls on helper threads do not come home any more. */
+void rl_lua_offload_close(struct rl_lua *h);
+
 /* A run begins: timers set before count from now. A run ends: no timer is set any more. */
 void rl_lua_timers_open(struct rl_lua *h);
 void rl_lua_timers_close(lua_State *L, struct rl_lua *h);

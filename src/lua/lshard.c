@@ -9,7 +9,11 @@
 #include "lua/lshard.h"
 
 #include "base/err.h"
+#include "lua/lcodec.h"
+#include "lua/lfleet.h"
 #include "lua/lrun.h"
+#include "rt/fleet.h"
+#include "lua/lsobject.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -201,12 +205,25 @@ static void set_count(lua_State *L, const char *name, double n)
 	lua_setfield(L, -2, name);
 }
 
+/* What it has done in the fleet it is in; zeros when it is in none. */
+static void set_fleet_counts(lua_State *L, const struct rl_shard *s)
+{
+	static const struct rl_seat nothing;
+	const struct rl_seat *seat = s->fleet ? rl_fleet_seat(s) : &nothing;
+	set_count(L, "jobs", (double)atomic_load_explicit(&seat->started, memory_order_relaxed));
+	set_count(L, "steals", (double)atomic_load_explicit(&seat->steals, memory_order_relaxed));
+	set_count(L, "messages", (double)atomic_load_explicit(&seat->sent, memory_order_relaxed));
+	set_count(L, "wakes", (double)atomic_load_explicit(&seat->rings, memory_order_relaxed));
+}
+
 /* stats() -> table of counters */
 static int lshard_stats(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
 	struct rl_shard *s = &h->shard;
-	lua_createtable(L, 0, 18);
+	unsigned stalled;
+	uint64_t stalls = rl_lua_fleet_stalls(h, &stalled);
+	lua_createtable(L, 0, 20);
 	set_count(L, "tasks", s->live);
 	set_count(L, "daemons", s->daemons);
 	set_count(L, "runnable", rl_shard_runnable(s));
@@ -217,6 +234,8 @@ static int lshard_stats(lua_State *L)
 	set_count(L, "polls", (double)s->counts.polls);
 	set_count(L, "preemptions", (double)s->counts.preemptions);
 	set_count(L, "overruns", (double)s->counts.overruns);
+	set_count(L, "stalls", (double)stalls);
+	set_count(L, "stalled", stalled);
 	set_count(L, "handles", h->handles);
 	if (s->os)
 		set_count(L, "timers", (double)(rl_wheel_len(s->deadlines) + rl_wheel_len(s->alarms)));
@@ -227,6 +246,7 @@ static int lshard_stats(lua_State *L)
 	set_count(L, "submitted", s->os ? (double)s->os->stats.submitted : 0);
 	set_count(L, "completed", s->os ? (double)s->os->stats.completed : 0);
 	set_count(L, "enters", s->os ? (double)s->os->stats.enters : 0);
+	set_fleet_counts(L, s);
 	return 1;
 }
 
@@ -273,6 +293,7 @@ static int lshard_gc(lua_State *L)
 	rl_lua_run_gone(h);
 	rl_shard_term(&h->shard);
 	rl_lua_timers_free(h);
+	rl_lua_codec_gone(h);
 	return 0;
 }
 
@@ -287,14 +308,20 @@ static const luaL_Reg functions[] = {
 	{NULL, NULL},
 };
 
-/* The shard of this state, made when first asked for: stays the same if the module is loaded
- * anew. */
-static struct rl_lua *shard_of_state(lua_State *L)
+struct rl_lua *rl_lua_of_state(lua_State *L)
 {
 	lua_pushlightuserdata(L, (void *)&shard_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	struct rl_lua *h = lua_touserdata(L, -1);
 	lua_pop(L, 1);
+	return h;
+}
+
+/* The shard of this state, made when first asked for: stays the same if the module is loaded
+ * anew. */
+static struct rl_lua *shard_of_state(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of_state(L);
 	if (h)
 		return h;
 	h = lua_newuserdata(L, sizeof *h);
@@ -332,5 +359,18 @@ int luaopen_ringlet_core(lua_State *L)
 	rl_lua_open_signal(L, h);
 	rl_lua_open_net(L, h);
 	rl_lua_open_buffer(L, h);
+	rl_lua_open_ticket(L, h);
+	rl_lua_open_schan(L, h);
+	rl_lua_open_fleet(L, h);
+	rl_lua_open_health(L, h);
+	rl_lua_open_job(L, h);
+	rl_lua_open_topology(L, h);
+	rl_lua_open_codec(L, h);
+	rl_lua_open_router(L, h);
+	rl_lua_open_sdict(L, h);
+	rl_lua_open_satomic(L, h);
+	rl_lua_open_sbuffer(L, h);
+	rl_lua_open_ssync(L, h);
+	rl_lua_open_offload(L, h);
 	return 1;
 }

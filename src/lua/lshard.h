@@ -25,8 +25,21 @@
 
 #define RL_FIRED_MAX 32 /* timers told at a time */
 
+struct rl_port;
 struct rl_watch;
 struct rl_signals;
+struct rl_codec;
+
+/* Kinds of shared objects whose metatables are known by their address. */
+enum rl_lsobject {
+	RL_LSOBJECT_DICT,
+	RL_LSOBJECT_ATOMIC,
+	RL_LSOBJECT_BUFFER,
+	RL_LSOBJECT_SEMAPHORE,
+	RL_LSOBJECT_BARRIER,
+	RL_LSOBJECT_ONCE,
+	RL_LSOBJECTS,
+};
 
 struct rl_lua {
 	struct rl_shard shard;
@@ -58,8 +71,19 @@ struct rl_lua {
 	/* Before a task runs that was woken from a read: put the bytes on its stack. Returns how many
 	 * values, 0: it has to look itself. */
 	int (*give)(struct rl_lua *h, struct rl_task *t);
+	int run_job_ref, unheard_ref, cancel_job_ref, running_ref; /* registry: see ljob.c */
+	int futures_ref, futures_len, futures_free; /* registry: futures by number, or the next free */
+	int posted_ref;          /* registry: function(shard, parcel) of each message */
+	int stalled_ref, noted_ref; /* registry: see lhealth.c */
+	int offloaded_ref;       /* registry: see loffload.c */
+	struct rl_port *port;    /* where its calls on helper threads come home to; NULL: none yet */
+	struct rl_lua_fleet *team; /* the threads of the run; NULL outside of one */
+	unsigned seat;           /* which of them this is */
+	const void *schan_class; /* the metatable of shared channels */
 	struct rl_watch *watch;  /* NULL: no preemption */
 	struct rl_signals *signals;
+	const void *object_classes[RL_LSOBJECTS];
+	struct rl_codec *codec;  /* NULL: the state is closing */
 	volatile sig_atomic_t brk;
 	char library[256];       /* see lrun_library */
 };
@@ -69,6 +93,9 @@ static inline struct rl_lua *rl_lua_of(lua_State *L)
 {
 	return lua_touserdata(L, lua_upvalueindex(1));
 }
+
+/* The shard of a state in which the library is loaded. */
+struct rl_lua *rl_lua_of_state(lua_State *L);
 
 /* Seconds (float, nil = never) at `arg` as an absolute deadline: -1 never, 0 do not wait.
  * Raises on anything else, NaN and negative numbers included. */
@@ -116,9 +143,17 @@ void rl_lua_class(lua_State *L, struct rl_lua *h, const char *name, const luaL_R
 void rl_lua_open_run(lua_State *L, struct rl_lua *h);
 void rl_lua_open_task(lua_State *L, struct rl_lua *h);
 void rl_lua_open_wait(lua_State *L, struct rl_lua *h);
+void rl_lua_open_ticket(lua_State *L, struct rl_lua *h);
+void rl_lua_open_schan(lua_State *L, struct rl_lua *h);
 void rl_lua_open_timer(lua_State *L, struct rl_lua *h);
 void rl_lua_open_signal(lua_State *L, struct rl_lua *h);
 void rl_lua_open_net(lua_State *L, struct rl_lua *h);
+void rl_lua_open_fleet(lua_State *L, struct rl_lua *h);
+void rl_lua_open_health(lua_State *L, struct rl_lua *h);
+void rl_lua_open_job(lua_State *L, struct rl_lua *h);
 void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);
+void rl_lua_open_offload(lua_State *L, struct rl_lua *h);
+void rl_lua_open_topology(lua_State *L, struct rl_lua *h);
+void rl_lua_open_router(lua_State *L, struct rl_lua *h);
 
 #endif

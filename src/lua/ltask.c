@@ -43,15 +43,11 @@ static int ltask_body(lua_State *L)
 	return 1;
 }
 
-/* A task at the end of the run queue, for the function and the n arguments on top, which it takes;
- * `threads` is where the table of that name is. */
-static struct rl_task *spawn(lua_State *L, struct rl_lua *h, unsigned flags, int n, int threads)
+struct rl_task *rl_lua_spawn(lua_State *L, struct rl_lua *h, unsigned flags, int n, int threads)
 {
-	if (!h->shard.os)
-		rl_lua_misuse(L, h, "not inside a task: tasks are made while rl.run is active");
 	struct rl_task *t = rl_task_new(&h->shard, flags);
 	if (!t)
-		rl_lua_misuse(L, h, "too many tasks");
+		return NULL;
 	if (!t->co) {
 		if (n > 0)
 			pack(L, n);
@@ -61,9 +57,19 @@ static struct rl_task *spawn(lua_State *L, struct rl_lua *h, unsigned flags, int
 	if (n > 8 && !lua_checkstack(t->co, n + 1)) {
 		rl_wait_abandon(&h->shard, t);
 		rl_task_free(&h->shard, t);
-		rl_lua_misuse(L, h, "too many arguments");
+		return NULL;
 	}
 	lua_xmove(L, t->co, n + 1);
+	return t;
+}
+
+static struct rl_task *spawn(lua_State *L, struct rl_lua *h, unsigned flags, int n, int threads)
+{
+	if (!h->shard.os)
+		rl_lua_misuse(L, h, "not inside a task: tasks are made while rl.run is active");
+	struct rl_task *t = rl_lua_spawn(L, h, flags, n, threads);
+	if (!t)
+		rl_lua_misuse(L, h, "too many tasks, or arguments");
 	return t;
 }
 
@@ -189,7 +195,7 @@ static int ltask_cancel(lua_State *L)
 	if (t->flags & RL_TASK_CANCEL)
 		return 0;
 	t->flags |= RL_TASK_CANCEL;
-	if (t->state == RL_TASK_PARKED)
+	if (rl_task_is_parked(t))
 		rl_wait_end(&h->shard, t, -RL_ECANCEL);
 	if (t == h->shard.current && h->credit_on) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, h->credit_ref);
@@ -202,7 +208,7 @@ static int ltask_cancel(lua_State *L)
 
 static const char *ltask_state(const struct rl_task *t)
 {
-	static const char *const names[] = {"new", "runnable", "running", "parked"};
+	static const char *const names[] = {"new", "runnable", "running", "parked", "parked"};
 	return names[t->state];
 }
 
@@ -216,7 +222,7 @@ static int ltask_info(lua_State *L)
 	uint32_t now_ms = (uint32_t)(h->shard.now_ns / 1000000);
 	lua_pushinteger(L, (lua_Integer)t->id);
 	lua_pushstring(L, ltask_state(t));
-	lua_pushstring(L, t->state == RL_TASK_PARKED ? rl_reason_name(t->reason) : "");
+	lua_pushstring(L, rl_task_is_parked(t) ? rl_reason_name(t->reason) : "");
 	lua_pushnumber(L, (double)(now_ms - t->clause.since_ms) / 1000);
 	lua_pushinteger(L, t->flags);
 	return 5;
@@ -335,6 +341,8 @@ void rl_lua_open_task(lua_State *L, struct rl_lua *h)
 	lua_setfield(L, -2, "reasons");
 	lua_pushinteger(L, -RL_ECANCEL);
 	lua_setfield(L, -2, "ECANCEL");
+	lua_pushinteger(L, -RL_ECLOSED);
+	lua_setfield(L, -2, "ECLOSED");
 	lua_pushinteger(L, -ETIMEDOUT);
 	lua_setfield(L, -2, "ETIMEDOUT");
 }

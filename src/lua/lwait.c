@@ -9,14 +9,10 @@
 #include "lua/lwait.h"
 
 #include "base/err.h"
+#include "lua/lschan.h"
+#include "lua/lticket.h"
 
 static const char waitq_tag;
-
-struct lwaitq {
-	const void *tag;
-	struct rl_waitq side[2];
-	bool shut;
-};
 
 enum { WAIT, OFFER };
 
@@ -34,14 +30,18 @@ static struct lwaitq *check_waitq(lua_State *L, int arg)
 	return q;
 }
 
-/* waitq() -> userdata */
-static int lwait_new(lua_State *L)
+void rl_lwait_init(struct lwaitq *q)
 {
-	struct lwaitq *q = lua_newuserdata(L, sizeof *q);
 	q->tag = &waitq_tag;
 	rl_waitq_init(&q->side[WAIT]);
 	rl_waitq_init(&q->side[OFFER]);
 	q->shut = false;
+}
+
+/* waitq() -> userdata */
+static int lwait_new(lua_State *L)
+{
+	rl_lwait_init(lua_newuserdata(L, sizeof(struct lwaitq)));
 	return 1;
 }
 
@@ -176,11 +176,11 @@ static int lwait_send(lua_State *L)
 	int results;
 	struct rl_lua *h = rl_lua_of(L);
 	struct lwaitq *q = check_waitq(L, 1);
-	struct rl_clause *c = rl_waitq_first(&q->side[WAIT]);
 	if (begin_meeting(L, h, &results))
 		return results;
 	if (q->shut)
 		return end_meeting(L);
+	struct rl_clause *c = rl_waitq_first(&q->side[WAIT]);
 	if (c) {
 		lua_settop(L, 2);
 		hand(L, h, c, 2);
@@ -197,9 +197,9 @@ static int lwait_receive(lua_State *L)
 	int results;
 	struct rl_lua *h = rl_lua_of(L);
 	struct lwaitq *q = check_waitq(L, 1);
-	struct rl_clause *c = rl_waitq_first(&q->side[OFFER]);
 	if (begin_meeting(L, h, &results))
 		return results;
+	struct rl_clause *c = rl_waitq_first(&q->side[OFFER]);
 	if (c) {
 		accept_offer(L, h, c);
 		return 1;
@@ -233,49 +233,100 @@ static int lwait_waits(lua_State *L)
 	return 1;
 }
 
-/* Push queue i (and its offered value) of the case list at 1; returns the queue's side. */
-static struct rl_waitq *select_case(lua_State *L, int i, unsigned *index, unsigned *offer)
+static unsigned case_index(lua_State *L, int i)
 {
 	lua_rawgeti(L, 1, 3 * i + 1);
-	*index = (unsigned)lua_tointeger(L, -1);
+	unsigned index = (unsigned)lua_tointeger(L, -1);
 	lua_pop(L, 1);
-	lua_rawgeti(L, 1, 3 * i + 2);
-	struct lwaitq *q = lua_touserdata(L, -1);
-	lua_rawgeti(L, 1, 3 * i + 3);
-	bool offers = !lua_isnil(L, -1);
-	*offer = offers ? (unsigned)lua_gettop(L) : 0;
-	if (offers) {
-		lua_pushnil(L); /* the list is reused: it must not keep the value */
-		lua_rawseti(L, 1, 3 * i + 3);
-	} else {
-		lua_pop(L, 1);
-	}
-	return &q->side[offers ? OFFER : WAIT];
+	return index;
 }
 
-/* wait_any(list, n, seconds|nil) -> index, what the waker gives | nil, code. Parks.
- * list: n triples index, queue, offered value or nil; checked by the caller. */
+/* Push queue i of the case list at 1, and the value offered to it, or nil; returns where. */
+static int push_case(lua_State *L, int i)
+{
+	lua_rawgeti(L, 1, 3 * i + 2);
+	lua_rawgeti(L, 1, 3 * i + 3);
+	if (!lua_isnil(L, -1)) {
+		lua_pushnil(L); /* the list is reused: it must not keep the value */
+		lua_rawseti(L, 1, 3 * i + 3);
+	}
+	return lua_gettop(L) - 1;
+}
+
+/* Link the pushed case as the task's first clause, or as a further one. */
+static void link_case(lua_State *L, struct rl_task *t, int at, unsigned index, bool first)
+{
+	struct lwaitq *q = lua_touserdata(L, at);
+	bool offers = !lua_isnil(L, at + 1);
+	struct rl_waitq *side = &q->side[offers ? OFFER : WAIT];
+	unsigned offer = offers ? (unsigned)at + 1 : 0;
+	if (first)
+		rl_wait_add(t, side, index, offer);
+	else
+		rl_wait_add_more(t, side, index, offer);
+}
+
+static void reserve(lua_State *L, struct rl_task *t, int n)
+{
+	if (n > 1 && rl_wait_reserve(t, (unsigned)n - 1) < 0)
+		luaL_error(L, "not enough memory");
+}
+
+/* The userdata of a shared channel begins with another address than a queue's. */
+static bool is_shared(lua_State *L, int at)
+{
+	return *(const void **)lua_touserdata(L, at) != &waitq_tag;
+}
+
+/* wait_any of n cases, `shared` of which are shared channels. What may raise comes first. */
+static int wait_shared(lua_State *L, struct rl_lua *h, int n, int shared, int64_t deadline)
+{
+	struct rl_task *t = h->shard.current;
+	struct rl_ticket *k = rl_ticket_open(&h->shard, t);
+	if (!k)
+		return luaL_error(L, "not enough memory");
+	int base = lua_gettop(L) + 1;
+	for (int i = 0; i < n; i++) {
+		int at = push_case(L, i);
+		if (is_shared(L, at))
+			rl_lschan_add(L, h, k, at, case_index(L, i));
+	}
+	reserve(L, t, n - shared);
+	bool first = true;
+	for (int i = 0; i < n; i++) {
+		if (is_shared(L, base + 2 * i))
+			continue;
+		link_case(L, t, base + 2 * i, case_index(L, i), first);
+		first = false;
+	}
+	struct rl_waiter *ready = rl_schan_wait(&h->shard, k);
+	if (ready) {
+		rl_wait_retract(&h->shard, t);
+		return rl_lua_push_arrived(L, h, ready);
+	}
+	rl_wait_park_shared(&h->shard, k, RL_REASON_SELECT, deadline);
+	return lua_yield(L, lua_gettop(L));
+}
+
+/* wait_any(list, n, seconds|nil, shared) -> index, what the waker gives | nil, code. Parks.
+ * list: n triples index, queue or shared channel, offered value or nil; `shared`: how many are
+ * shared channels; checked by the caller. */
 static int lwait_any(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
-	int n = (int)lua_tointeger(L, 2);
+	int n = (int)lua_tointeger(L, 2), shared = (int)lua_tointeger(L, 4);
 	int64_t deadline = rl_lua_deadline(L, h, 3);
 	struct rl_task *t = rl_lua_check_park(L, h);
-	unsigned index, offer;
 	if (t->flags & RL_TASK_CANCEL)
 		return rl_lua_cancelled(L, h);
 	if (deadline == 0)
 		return rl_lua_fail(L, -ETIMEDOUT);
-	luaL_checkstack(L, 2 * n + 2, "too many cases");
-	if (n > 1 && rl_wait_reserve(t, (unsigned)n - 1) < 0)
-		return luaL_error(L, "not enough memory");
-	for (int i = 0; i < n; i++) {
-		struct rl_waitq *q = select_case(L, i, &index, &offer);
-		if (i == 0)
-			rl_wait_add(t, q, index, offer);
-		else
-			rl_wait_add_more(t, q, index, offer);
-	}
+	luaL_checkstack(L, 2 * n + 4, "too many cases");
+	if (shared > 0)
+		return wait_shared(L, h, n, shared, deadline);
+	reserve(L, t, n);
+	for (int i = 0; i < n; i++)
+		link_case(L, t, push_case(L, i), case_index(L, i), i == 0);
 	rl_wait_park(&h->shard, t, RL_REASON_SELECT, deadline);
 	return lua_yield(L, lua_gettop(L));
 }

@@ -5,6 +5,15 @@
 
 #include "lua/lshard.h"
 
+/* A wait queue as a userdata, alone or first in a larger one: tasks that wait, tasks that offer. */
+struct lwaitq {
+	const void *tag;
+	struct rl_waitq side[2];
+	bool shut;
+};
+
+void rl_lwait_init(struct lwaitq *q);
+
 /* End the wait of everybody on the wait queue at `index` with the values above it. */
 void rl_lwait_wake_all(lua_State *L, struct rl_lua *h, int index);
 

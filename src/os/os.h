@@ -4,8 +4,9 @@
  * `uring` (the real one) and `sim` (deterministic: virtual time, seeded order, in-memory sockets,
  * injected faults) are interchangeable. `epoll` will be a third.
  *
- * Contract. One os belongs to the thread that opened it; only `wake` may be called from another.
- * Nothing blocks but `poll` with a deadline. Functions return 0, a count, or a negative code.
+ * Contract. One os belongs to the thread that opened it; only `wake` and `arrive` may be called
+ * from another. Nothing blocks but `poll` with a deadline. Functions return 0, a count, or a
+ * negative code.
  */
 #ifndef RL_OS_OS_H
 #define RL_OS_OS_H
@@ -55,7 +56,17 @@ struct rl_os_ops {
 	/* Cheap (two words, no kernel entry): would poll(os, 0) have work to do? */
 	bool (*ready)(struct rl_os *os);
 	void (*wake)(struct rl_os *os);     /* any thread: make the current or next poll return */
+	/* Likewise, by the thread of another seam of the same backend, with what that has for it. */
+	void (*bell)(struct rl_os *os, struct rl_os *to);
 	int (*offload)(struct rl_os *os, struct rl_work *w);
+	/* Any thread: work that another thread than the os's own has done comes home; `done` is called
+	 * as after offload. The owner counts it in `works` until then. NULL in a closed world. */
+	void (*arrive)(struct rl_os *os, struct rl_work *w);
+
+	/* Of a closed world alone, NULL elsewhere: when something is due here (-1 never), and set the
+	 * clock, forwards and to no later than that. */
+	int64_t (*next)(struct rl_os *os);
+	void (*skip)(struct rl_os *os, int64_t to_ns);
 
 	int64_t (*now)(struct rl_os *os);   /* monotonic ns */
 	int64_t (*time)(struct rl_os *os);  /* wall clock ns since the epoch */

@@ -472,6 +472,29 @@ static void sim_wake(struct rl_os *os)
 	atomic_store_explicit(&sim_of(os)->woken, true, memory_order_release);
 }
 
+static void sim_bell(struct rl_os *os, struct rl_os *to)
+{
+	(void)os;
+	sim_wake(to);
+}
+
+static int64_t sim_next(struct rl_os *os)
+{
+	struct rl_sim *sim = sim_of(os);
+
+	if (sim_ready(os))
+		return sim->now_ns;
+	return sim->heap_len ? sim->heap[0]->due_ns : -1;
+}
+
+static void sim_skip(struct rl_os *os, int64_t to_ns)
+{
+	struct rl_sim *sim = sim_of(os);
+
+	if (to_ns > sim->now_ns)
+		sim->now_ns = to_ns;
+}
+
 static int64_t sim_now(struct rl_os *os)
 {
 	return sim_of(os)->now_ns;
@@ -551,6 +574,9 @@ const struct rl_os_ops rl_sim_ops = {
 	.poll = sim_poll,
 	.ready = sim_ready,
 	.wake = sim_wake,
+	.bell = sim_bell,
+	.next = sim_next,
+	.skip = sim_skip,
 	.offload = sim_offload,
 	.now = sim_now,
 	.time = sim_time,

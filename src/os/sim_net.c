@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -590,6 +591,15 @@ static int opt_missing(struct rl_sim_sock *s, int level, int name)
 	return value;
 }
 
+/* Of a listener alone, and only how many connections it has not accepted. */
+static void get_tcp_info(const struct rl_sim_sock *s, void *v, socklen_t *n)
+{
+	struct tcp_info info = {.tcpi_unacked = s->backlog_len};
+	if (*n > sizeof info)
+		*n = sizeof info;
+	memcpy(v, &info, *n);
+}
+
 int rl_sim_net_getsockopt(struct rl_os *os, int fd, int level, int name, void *v, socklen_t *n)
 {
 	struct rl_sim_sock *s = rl_sim_net_find(sim_of(os), fd);
@@ -599,6 +609,10 @@ int rl_sim_net_getsockopt(struct rl_os *os, int fd, int level, int name, void *v
 
 	if (!s)
 		return -EBADF;
+	if (level == IPPROTO_TCP && name == TCP_INFO) {
+		get_tcp_info(s, v, n);
+		return 0;
+	}
 	o = opt_find(s, level, name);
 	value = o ? 0 : opt_missing(s, level, name);
 	if (o)

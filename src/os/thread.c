@@ -190,11 +190,10 @@ unsigned rl_thread_count(struct rl_threads *t)
 	return n;
 }
 
-/* Keep the module that this code is in mapped for ever. */
-static void thread_pin_code(void)
+void rl_thread_pin_code(void)
 {
 	Dl_info info;
-	if (dladdr((void *)thread_pin_code, &info) != 0 && info.dli_fname)
+	if (dladdr((void *)rl_thread_pin_code, &info) != 0 && info.dli_fname)
 		dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
@@ -205,7 +204,7 @@ static void thread_abandon(struct rl_threads *t)
 	for (unsigned i = 0; i < RL_THREAD_MAX; i++)
 		if (t->slots[i].state == THREAD_RUNNING)
 			pthread_detach(t->slots[i].id);
-	thread_pin_code();
+	rl_thread_pin_code();
 }
 
 int rl_thread_close(struct rl_threads *t, int64_t deadline_ns)

@@ -41,4 +41,7 @@ unsigned rl_thread_count(struct rl_threads *t);
  * threads go when it ends. NULL is fine. */
 int rl_thread_close(struct rl_threads *t, int64_t deadline_ns);
 
+/* Keep the module that this code is in mapped for ever: a thread that does not end is in it. */
+void rl_thread_pin_code(void);
+
 #endif

@@ -72,6 +72,8 @@ struct rl_uring {
 	const uint32_t *alive;        /* one page, 0 in a child */
 	int wake_fd;
 	atomic_bool woken;            /* set by any waker, cleared by the owner before it looks */
+	_Atomic(struct rl_list *) arrived; /* works that came home, newest first; linked by `next` */
+	atomic_bool sleeping;         /* the owner is in the kernel, or about to be: wake it */
 	struct rl_op wake_op;
 	uint64_t random_state;
 	struct rl_cqe batch[RL_URING_BATCH];
@@ -180,6 +182,40 @@ static void uring_cancel(struct rl_os *os, struct rl_op *op)
 	}
 }
 
+/* Waking. */
+
+/* user_data of a bell, on our side: whom it is for. An op is aligned. */
+#define URING_BELL 1u
+
+static void uring_wake(struct rl_os *os)
+{
+	struct rl_uring *u = uring_of(os);
+	uint64_t one = 1;
+	if (uring_is_child(u) || atomic_exchange_explicit(&u->woken, true, memory_order_acq_rel))
+		return;
+	ssize_t n = write(u->wake_fd, &one, sizeof(one));
+	RL_ASSERT(n == (ssize_t)sizeof(one));
+}
+
+/* Work comes home: published first, then a look whether the owner sleeps. The owner says that it
+ * does, then looks for arrivals: of these two pairs one sees the other's store. */
+static void uring_arrive(struct rl_os *os, struct rl_work *w)
+{
+	struct rl_uring *u = uring_of(os);
+	struct rl_list *first = atomic_load_explicit(&u->arrived, memory_order_relaxed);
+	do
+		w->link.next = first;
+	while (!atomic_compare_exchange_weak_explicit(&u->arrived, &first, &w->link,
+		memory_order_seq_cst, memory_order_relaxed));
+	if (atomic_load_explicit(&u->sleeping, memory_order_seq_cst))
+		uring_wake(os);
+}
+
+static bool uring_has_arrivals(const struct rl_uring *u)
+{
+	return atomic_load_explicit(&u->arrived, memory_order_relaxed) != NULL;
+}
+
 /* Completing. */
 
 static void uring_finish(struct rl_uring *u, struct rl_op *op)
@@ -227,6 +263,29 @@ static int uring_woken(struct rl_uring *u)
 	return uring_reap_works(u);
 }
 
+/* The same for work that others have sent home, in the order in which it came. */
+static int uring_reap_arrived(struct rl_uring *u)
+{
+	struct rl_list *oldest = NULL;
+	int n = 0;
+	if (!uring_has_arrivals(u))
+		return 0;
+	/* Pairs with the exchange in uring_arrive: what the work has brought is seen. */
+	struct rl_list *l = atomic_exchange_explicit(&u->arrived, NULL, memory_order_acquire);
+	while (l) {
+		struct rl_list *next = l->next;
+		l->next = oldest;
+		oldest = l;
+		l = next;
+	}
+	for (l = oldest; l; n++) {
+		struct rl_work *w = rl_container(l, struct rl_work, link);
+		l = l->next;
+		w->done(w);
+	}
+	return n;
+}
+
 static uint32_t uring_done_flags(uint32_t cqe_flags)
 {
 	uint32_t flags = cqe_flags & IORING_CQE_F_MORE ? RL_DONE_MORE : 0;
@@ -242,6 +301,10 @@ static int uring_deliver(struct rl_uring *u, const struct rl_cqe *cqe)
 	uint32_t flags = uring_done_flags(cqe->flags);
 	if (!op)
 		return 0;
+	if (cqe->data & URING_BELL) {
+		uring_wake((struct rl_os *)(uintptr_t)(cqe->data & ~(uint64_t)URING_BELL));
+		return 0;
+	}
 	RL_ASSERT(op->in_flight);
 	if (flags & RL_DONE_BUF) {
 		rl_bufring_lend(&u->bufs, RL_DONE_BID(flags));
@@ -295,7 +358,7 @@ static bool uring_ready(struct rl_os *os)
 	struct rl_uring *u = uring_of(os);
 	if (uring_is_child(u))
 		return false;
-	return rl_ring_completed(&u->ring) > 0 || rl_ring_is_flagged(&u->ring)
+	return rl_ring_completed(&u->ring) > 0 || rl_ring_is_flagged(&u->ring) || uring_has_arrivals(u)
 		|| rl_ring_queued(&u->ring) > 0 || !rl_list_empty(&u->backlog)
 		|| !rl_list_empty(&u->cancels) || !rl_list_empty(&u->refused);
 }
@@ -337,21 +400,34 @@ static int uring_poll(struct rl_os *os, int64_t deadline_ns)
 	RL_ASSERT(!u->polling);
 	u->polling = true;
 	int64_t timeout_ns = uring_timeout(u, deadline_ns);
+	if (timeout_ns != 0) {
+		atomic_store_explicit(&u->sleeping, true, memory_order_seq_cst);
+		if (atomic_load_explicit(&u->arrived, memory_order_seq_cst))
+			timeout_ns = 0;
+	}
 	if (timeout_ns != 0 || rl_ring_queued(&u->ring) > 0 || rl_ring_is_flagged(&u->ring))
 		err = uring_enter(u, timeout_ns, deadline_ns);
-	int n = uring_reap(u) + uring_reap_refused(u);
+	atomic_store_explicit(&u->sleeping, false, memory_order_relaxed);
+	int n = uring_reap(u) + uring_reap_refused(u) + uring_reap_arrived(u);
 	u->polling = false;
 	return n > 0 ? n : err;
 }
 
-static void uring_wake(struct rl_os *os)
+/* A completion in the other's queue, which means nothing but that it is there; of ours we hear only
+ * if it failed. */
+static void uring_bell(struct rl_os *os, struct rl_os *to)
 {
 	struct rl_uring *u = uring_of(os);
-	uint64_t one = 1;
-	if (uring_is_child(u) || atomic_exchange_explicit(&u->woken, true, memory_order_acq_rel))
+	struct io_uring_sqe *sqe = uring_is_child(u) ? NULL : uring_sqe(u);
+	if (!sqe) {
+		uring_wake(to);
 		return;
-	ssize_t n = write(u->wake_fd, &one, sizeof(one));
-	RL_ASSERT(n == (ssize_t)sizeof(one));
+	}
+	io_uring_prep_msg_ring(sqe, uring_of(to)->ring.uring.ring_fd, 0, 0, 0);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	sqe->user_data = (uintptr_t)to | URING_BELL;
+	os->stats.enters++;
+	rl_ring_flush(&u->ring);
 }
 
 static void uring_notify(void *os)
@@ -483,7 +559,7 @@ static int uring_close_child(struct rl_uring *u)
 static void uring_discard(struct rl_uring *u, const struct rl_cqe *cqe)
 {
 	struct rl_op *op = (struct rl_op *)(uintptr_t)cqe->data;
-	if (!op)
+	if (!op || (cqe->data & URING_BELL))
 		return;
 	if (op->kind == RL_OP_ACCEPT && cqe->res >= 0)
 		close(cqe->res);
@@ -555,7 +631,9 @@ const struct rl_os_ops rl_uring_ops = {
 	.poll = uring_poll,
 	.ready = uring_ready,
 	.wake = uring_wake,
+	.bell = uring_bell,
 	.offload = uring_offload,
+	.arrive = uring_arrive,
 	.now = rl_sock_now,
 	.time = rl_sock_time,
 	.random = uring_random,

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/slab.h"
+#include "rt/value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,18 @@ struct rl_chunk *rl_chunk_new_owned(uint32_t size)
 	return c;
 }
 
+struct rl_chunk *rl_chunk_new_shared(struct rl_shared *owner, const char *data, uint32_t size)
+{
+	struct rl_chunk *c = malloc(sizeof *c);
+	if (!c)
+		return NULL;
+	*c = (struct rl_chunk){
+		.owner = rl_shared_get(owner), .data = (char *)data, .size = size, .refs = 1,
+		.kind = RL_CHUNK_SHARED,
+	};
+	return c;
+}
+
 static void free_heap(struct rl_chunks *pool, struct rl_chunk *c)
 {
 	if (c->size == RL_CHUNK_SIZE && pool->spare_len < SPARE_MAX) {
@@ -152,6 +165,9 @@ void rl_chunk_free(struct rl_chunk *c)
 	struct rl_chunks *pool = c->pool;
 	RL_DEBUG_ASSERT(!c->reader);
 	if (c->kind == RL_CHUNK_OWNED) {
+		free(c);
+	} else if (c->kind == RL_CHUNK_SHARED) {
+		rl_shared_put(c->owner);
 		free(c);
 	} else if (c->kind == RL_CHUNK_POOLED) {
 		free_heap(pool, c);

@@ -18,7 +18,7 @@
 static bool drainer_runs(const struct rl_crew *c)
 {
 	const struct rl_task *t = c->drainer ? rl_task_at(c->net->shard, c->drainer_slot) : NULL;
-	return t && t->id == c->drainer && t->state != RL_TASK_PARKED;
+	return t && t->id == c->drainer && !rl_task_is_parked(t);
 }
 
 static void wake_worker(struct rl_crew *c)

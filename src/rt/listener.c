@@ -3,7 +3,11 @@
  * listener: see listener.h.
  *
  * Invariants: `op` is an accept until `gone` and the close from then on; a closed listener has an
- * empty queue; `dead` means no operation is in flight.
+ * empty queue; `dead` means no operation is in flight. An inlet is `gone` from the beginning.
+ *
+ * Finishing: no accept is in flight when the kernel's queue is looked at, and the socket is closed
+ * at once when that is empty. A handshake that ends between the two is lost, as are those that have
+ * not ended: nothing but closing keeps the kernel from taking more.
  */
 #include "rt/listener.h"
 
@@ -25,9 +29,9 @@ static void accept_done(struct rl_op *op, int res, uint32_t flags);
 
 static void accept_start(struct rl_listener *l)
 {
-	if (l->op.in_flight || l->closed || l->paused || l->err || rl_alarm_is_set(&l->retry))
+	if (l->op.in_flight || l->gone || l->paused || l->err || rl_alarm_is_set(&l->retry))
 		return;
-	if (l->len >= QUEUE_MAX)
+	if (l->closed || l->len >= QUEUE_MAX)
 		return;
 	l->op.kind = RL_OP_ACCEPT;
 	l->op.done = accept_done;
@@ -42,9 +46,43 @@ static void accept_stop(struct rl_listener *l)
 	rl_os_cancel(l->net->os, &l->op);
 }
 
+/* Connections that wait in the kernel to be accepted: tcp_get_info(), of a listening socket. */
+static unsigned kernel_queue_len(struct rl_listener *l)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof info;
+	struct rl_os *os = l->net->os;
+	int err = os->ops->getsockopt(os, l->op.fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	return err < 0 ? 0 : info.tcpi_unacked;
+}
+
+/* Synchronous, so that the queue just seen empty has little time to get an entry. */
+static void close_socket(struct rl_listener *l)
+{
+	l->gone = true;
+	--*l->net->handles;
+	rl_alarm_stop(l->net->shard, &l->retry);
+	l->net->os->ops->close_now(l->net->os, l->op.fd);
+	if (!l->net->stopping)
+		rl_waitq_wake(l->net->shard, &l->acceptors, 0, true);
+}
+
+/* While it is finishing: accept what is queued, then no more. */
+static void go_on(struct rl_listener *l)
+{
+	if (!l->finishing || l->err)
+		accept_start(l);
+	else if (l->op.in_flight || l->gone || l->closed)
+		return;
+	else if (kernel_queue_len(l) > 0)
+		accept_start(l);
+	else
+		close_socket(l);
+}
+
 static void retry(struct rl_alarm *a)
 {
-	accept_start(rl_container(a, struct rl_listener, retry));
+	go_on(rl_container(a, struct rl_listener, retry));
 }
 
 static int queue_grow(struct rl_listener *l)
@@ -113,7 +151,9 @@ static void accept_done(struct rl_op *op, int res, uint32_t flags)
 		accept_failed(l, res);
 	if (!(flags & RL_DONE_MORE)) {
 		l->cancelled = false;
-		accept_start(l);
+		go_on(l);
+	} else if (l->finishing) {
+		accept_stop(l);
 	}
 	if ((l->len > 0 || l->err) && !l->net->stopping)
 		rl_waitq_wake(l->net->shard, &l->acceptors, 0, l->err != 0);
@@ -197,12 +237,14 @@ int rl_listener_accept(struct rl_listener *l)
 	if (l->closed)
 		return -RL_ECLOSED;
 	if (l->len == 0) {
-		accept_start(l);
+		go_on(l);
+		if (l->finishing && l->gone)
+			return -RL_ECLOSED;
 		return l->err ? l->err : -EAGAIN;
 	}
 	int fd = queue_pop(l);
 	if (l->len <= QUEUE_MAX / 2)
-		accept_start(l);
+		go_on(l);
 	return fd;
 }
 
@@ -212,7 +254,25 @@ void rl_listener_pause(struct rl_listener *l, bool paused)
 	if (paused)
 		accept_stop(l);
 	else
-		accept_start(l);
+		go_on(l);
+}
+
+void rl_listener_finish(struct rl_listener *l)
+{
+	if (l->finishing || l->closed)
+		return;
+	l->finishing = true;
+	accept_stop(l);
+	go_on(l);
+	if (l->gone)
+		rl_waitq_wake(l->net->shard, &l->acceptors, 0, true);
+}
+
+void rl_listener_feed(struct rl_listener *l, int fd)
+{
+	queue_push(l, fd);
+	if (l->len > 0 && !l->net->stopping)
+		rl_waitq_wake(l->net->shard, &l->acceptors, 0, false);
 }
 
 void rl_listener_hold(struct rl_listener *l)
@@ -228,7 +288,7 @@ int rl_listener_addr(struct rl_listener *l, struct rl_addr *out)
 	struct rl_os *os = l->net->os;
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof ss;
-	if (l->closed)
+	if (l->closed || l->gone)
 		return -RL_ECLOSED;
 	int err = os->ops->getsockname(os, l->op.fd, (struct sockaddr *)&ss, &len);
 	return err < 0 ? err : rl_addr_load(out, (struct sockaddr *)&ss, len);
@@ -295,28 +355,52 @@ static int open_socket(struct rl_os *os, const struct rl_addr *addr,
 	return err;
 }
 
-int rl_listener_open(struct rl_net *net, const struct rl_addr *addr,
-	const struct rl_listener_config *config, struct rl_listener **handle)
+static struct rl_listener *listener_new(struct rl_net *net)
 {
 	struct rl_listener *l = calloc(1, sizeof *l);
 	if (!l)
-		return -ENOMEM;
-	int fd = open_socket(net->os, addr, config);
-	if (fd < 0) {
-		free(l);
-		return fd;
-	}
+		return NULL;
 	l->net = net;
-	l->op.fd = fd;
-	l->handle = handle;
+	l->op.fd = -1;
 	l->item.stop = item_stop;
 	l->item.drop = item_drop;
 	rl_list_init(&l->op.link);
 	rl_list_init(&l->item.link);
 	rl_waitq_init(&l->acceptors);
 	rl_alarm_init(&l->retry, retry);
-	rl_net_add(net, &l->item);
-	++*net->handles;
+	return l;
+}
+
+static void give(struct rl_listener *l, struct rl_listener **handle)
+{
+	l->handle = handle;
 	*handle = l;
+	rl_net_add(l->net, &l->item);
+}
+
+int rl_listener_open(struct rl_net *net, const struct rl_addr *addr,
+	const struct rl_listener_config *config, struct rl_listener **handle)
+{
+	struct rl_listener *l = listener_new(net);
+	if (!l)
+		return -ENOMEM;
+	l->op.fd = open_socket(net->os, addr, config);
+	if (l->op.fd < 0) {
+		int err = l->op.fd;
+		free(l);
+		return err;
+	}
+	++*net->handles;
+	give(l, handle);
+	return 0;
+}
+
+int rl_listener_open_inlet(struct rl_net *net, struct rl_listener **handle)
+{
+	struct rl_listener *l = listener_new(net);
+	if (!l)
+		return -ENOMEM;
+	l->gone = true;
+	give(l, handle);
 	return 0;
 }

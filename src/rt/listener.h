@@ -3,6 +3,8 @@
  * listener: accepting connections. One multishot accept, armed when first needed, feeds a queue of
  * descriptors; at the limit, or while paused, the accept is cancelled, and what it still delivers
  * waits in the queue. Owned and freed as streams are.
+ *
+ * An inlet is a listener without a socket: other shards feed it with what they accepted.
  */
 #ifndef RL_RT_LISTENER_H
 #define RL_RT_LISTENER_H
@@ -29,12 +31,19 @@ struct rl_listener {
 	int err;                     /* why nothing will be accepted any more */
 	int shortage;                /* the last passing error */
 	uint64_t accepted, shortages;
-	bool closed, paused, cancelled, gone, dead, holds;
+	bool closed, paused, cancelled, finishing, gone, dead, holds;
 };
 
 /* Bind and listen; *out is the caller's by `handle` from then on. 0 or -errno. */
 int rl_listener_open(struct rl_net *net, const struct rl_addr *addr,
 	const struct rl_listener_config *config, struct rl_listener **handle);
+int rl_listener_open_inlet(struct rl_net *net, struct rl_listener **handle);
+/* Queue a connected descriptor, which the inlet owns from then on. */
+void rl_listener_feed(struct rl_listener *l, int fd);
+/* Refuse connections as soon as none is queued in the kernel. What was accepted by then can still
+ * be taken; after that accepting fails with -RL_ECLOSED. An inlet ends when it is empty.
+ * Idempotent. */
+void rl_listener_finish(struct rl_listener *l);
 /* Idempotent. Connections are refused once l->dead, which wakes l->acceptors. */
 void rl_listener_close(struct rl_listener *l);
 void rl_listener_disown(struct rl_listener *l); /* close, free when possible */

@@ -19,6 +19,7 @@
 #else
 #define OUTS_MAX 1024
 #endif
+#define SHARED_MAX (1u << 30) /* bytes in a chunk */
 #define COPY_MAX 1024 /* so little is copied together, which costs less than a send of its own */
 
 static void out_flush(struct rl_dirty *d);
@@ -244,6 +245,24 @@ int rl_out_write_chunk(struct rl_stream *s, struct rl_chunk *c, uint32_t off, ui
 	int err = rl_bytes_push(&s->net->chunks, q, c, off, len);
 	if (err == 0)
 		rl_chunk_get(c);
+	return err;
+}
+
+int rl_out_write_shared(struct rl_stream *s, struct rl_shared *owner, const char *data, size_t len)
+{
+	int err = 0;
+	if (len <= COPY_MAX)
+		return rl_out_write(s, data, len);
+	while (len > 0 && err == 0) {
+		uint32_t n = len < SHARED_MAX ? (uint32_t)len : SHARED_MAX;
+		struct rl_chunk *c = rl_chunk_new_shared(owner, data, n);
+		if (!c)
+			return -ENOMEM;
+		err = rl_out_write_chunk(s, c, 0, n);
+		rl_chunk_put(c);
+		data += n;
+		len -= n;
+	}
 	return err;
 }
 

@@ -30,6 +30,8 @@ int rl_out_begin(struct rl_stream *s, bool turn);
 int rl_out_write(struct rl_stream *s, const char *data, size_t len);
 /* Queue a range of a chunk; the queue takes its own reference. */
 int rl_out_write_chunk(struct rl_stream *s, struct rl_chunk *c, uint32_t off, uint32_t len);
+/* Queue bytes that live as long as the object; they are not copied, if that is less work. */
+int rl_out_write_shared(struct rl_stream *s, struct rl_shared *owner, const char *data, size_t len);
 /* After a write that failed half way, with its error: the stream cannot be written any more. */
 void rl_out_end(struct rl_stream *s, int err);
 

@@ -21,7 +21,11 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/slab.h"
+#include "rt/conduct.h"
+#include "rt/fleet.h"
+#include "rt/job.h"
 #include "rt/net.h"
+#include "rt/ticket.h"
 #include "rt/wait.h"
 
 #include <string.h>
@@ -32,6 +36,8 @@
 #endif
 #define TASKS_PER_CHUNK 256
 #define HOME_SIZE 4096
+#define RL_CROWDED_NS 200000 /* how long to sleep while messages wait for room */
+#define RL_LOOP_OVER 100     /* RL_LOOP_DONE, which is 0, from a function where 0 is to go on */
 #define RL_MANY_TIMERS 8 /* due at one time */
 #define RL_MANY_TIMERS_NS 250000
 #define RL_FAIR 61          /* runs */
@@ -97,17 +103,30 @@ int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_co
 	return -ENOMEM;
 }
 
-int rl_shard_close(struct rl_shard *s)
+static void forget_seam(struct rl_shard *s, int err)
 {
-	rl_net_shutdown(s);
-	int err = s->os ? s->os->ops->close(s->os) : 0;
 	rl_net_free(s, err);
 	s->os = NULL;
 	rl_wheel_free(s->deadlines);
 	rl_wheel_free(s->alarms);
 	s->deadlines = s->alarms = NULL;
 	s->due_ns = -1;
+}
+
+int rl_shard_close(struct rl_shard *s)
+{
+	rl_tickets_free(s);
+	rl_net_shutdown(s);
+	int err = s->os ? s->os->ops->close(s->os) : 0;
+	forget_seam(s, err);
 	return err;
+}
+
+void rl_shard_forsake(struct rl_shard *s)
+{
+	s->tickets = NULL; /* who ends such a wait may look at it */
+	rl_net_shutdown(s);
+	forget_seam(s, -EBUSY);
 }
 
 /* A record with only what outlives a task: slot, co, and the links. */
@@ -373,12 +392,36 @@ static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
 	return n;
 }
 
+/* What other threads have: their word that there is something, messages, and a job beside the tasks
+ * that are runnable. */
+static void begin_turn(struct rl_shard *s)
+{
+	if (atomic_load_explicit(&s->nudged, memory_order_relaxed) && s->vm.nudged) {
+		/* Pairs with the release of who set it: its word is there. */
+		atomic_exchange_explicit(&s->nudged, false, memory_order_acquire);
+		s->vm.nudged(s->vm.self);
+	}
+	if (rl_fleet_has_mail(s))
+		rl_fleet_turn(s);
+	if (rl_job_is_near(s) && rl_shard_runnable(s) > 0)
+		rl_job_take_near(s);
+}
+
+/* Is something runnable? A job begins as soon as nothing else is, and not before: others may take
+ * it until then. */
+static bool has_work(struct rl_shard *s)
+{
+	return rl_shard_runnable(s) > 0 || (s->fleet && rl_job_take(s) && rl_shard_runnable(s) > 0);
+}
+
 int rl_shard_turn(struct rl_shard *s)
 {
 	s->counts.turns++;
 	s->turn_left = s->runq_len > RL_RUNS_PER_TURN ? s->runq_len : RL_RUNS_PER_TURN;
 	take_group(s);
-	for (; s->turn_left > 0 && rl_shard_runnable(s) > 0; s->turn_left--)
+	if (s->fleet)
+		begin_turn(s);
+	for (; s->turn_left > 0 && has_work(s); s->turn_left--)
 		run_one(s);
 	if (++s->since_clock >= RL_TURNS_PER_CLOCK) {
 		s->since_clock = 0;
@@ -406,39 +449,127 @@ static int64_t sleep_end(const struct rl_shard *s)
 	return s->due_ns > least ? s->due_ns : least;
 }
 
+/* Only a poll without a deadline shows that nothing will come: a timer ends the other kind. */
+static bool shows_the_end(const struct rl_shard *s, int64_t until_ns)
+{
+	return until_ns < 0 && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0
+		&& rl_list_empty(&s->dirty) && !rl_os_ready(s->os);
+}
+
+static bool is_outside(const struct rl_shard *s)
+{
+	return s->os->in_flight > 0 || s->os->works > 0;
+}
+
 /* Nothing is runnable: sleep until something can be, or say that nothing ever will. */
 static int wait_kernel(struct rl_shard *s)
 {
-	bool outside = s->os->in_flight > 0 || s->os->works > 0;
-	if (s->due_ns < 0 && !outside)
+	if (s->due_ns < 0 && !is_outside(s))
 		return RL_LOOP_DEADLOCK;
 	bool busy = s->vm.idle(s->vm.self);
 	if (busy && !rl_os_ready(s->os))
 		return 0;
 	int64_t until_ns = busy ? 0 : sleep_end(s);
 	int n = poll_kernel(s, until_ns);
-	/* Only a poll without a deadline shows that nothing will come: a timer ends the other kind. */
-	if (n == 0 && until_ns < 0 && s->due_ns < 0 && s->os->closed_world && rl_shard_runnable(s) == 0
-		&& rl_list_empty(&s->dirty) && !rl_os_ready(s->os))
+	if (n == 0 && shows_the_end(s, until_ns))
 		return RL_LOOP_DEADLOCK;
 	return n < 0 ? n : 0;
 }
 
+/* Can time or the kernel alone make this shard go on? */
+static bool is_open(const struct rl_shard *s)
+{
+	if (s->os->closed_world)
+		return rl_conduct_next(s) >= 0;
+	return s->due_ns >= 0 || is_outside(s);
+}
+
+/* Sleep, as this backend does; 0, or what ends the loop. */
+static int sleep_fleet(struct rl_shard *s, int64_t until_ns)
+{
+	bool simulated = s->fleet->step != NULL;
+	if (simulated && s->index > 0)
+		return RL_LOOP_PAUSED;
+	if (simulated)
+		rl_conduct_advance(s);
+	int64_t from_ns = s->now_ns;
+	int n = poll_kernel(s, simulated ? 0 : until_ns);
+	rl_fleet_slept(s, from_ns);
+	rl_fleet_awake(s);
+	return n < 0 ? n : 0;
+}
+
+/* The same for one of a fleet: what others send may be waited for as well. */
+static int wait_fleet(struct rl_shard *s, bool done)
+{
+	bool busy = s->vm.idle(s->vm.self);
+	/* Simulated, the collector takes no turns: they would show in the order of events. */
+	while (busy && s->fleet->step)
+		busy = s->vm.idle(s->vm.self);
+	if (busy) {
+		int n = rl_os_ready(s->os) ? poll_kernel(s, 0) : 0;
+		return n < 0 ? n : 0;
+	}
+	if (!rl_list_empty(&s->dirty)) /* of what was collected */
+		return 0;
+	if (rl_fleet_spin(s))
+		return 0;
+	bool open = is_open(s);
+	int64_t until_ns = sleep_end(s);
+	switch (rl_fleet_sleep(s, done || !open, open)) {
+	case RL_FLEET_OVER:
+		return RL_LOOP_OVER;
+	case RL_FLEET_STUCK:
+		return RL_LOOP_DEADLOCK;
+	case RL_FLEET_BUSY:
+		return 0;
+	case RL_FLEET_CROWDED:
+		until_ns = sooner(until_ns, s->now_ns + RL_CROWDED_NS);
+		break;
+	case RL_FLEET_SLEEP:
+		break;
+	}
+	return sleep_fleet(s, until_ns);
+}
+
+/* Simulated: the others' turn. True when there is more to do before anybody sleeps. */
+static bool others_turn(struct rl_shard *s)
+{
+	if (s->index > 0)
+		return rl_shard_runnable(s) > 0;
+	return rl_conduct_round(s) > 0;
+}
+
+static bool is_done(const struct rl_shard *s)
+{
+	return s->live == s->daemons && s->holds == 0;
+}
+
 int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk)
 {
+	if (s->fleet)
+		rl_fleet_awake(s);
 	for (;;) {
 		int err = rl_shard_turn(s);
 		if (*brk || err == -EINTR)
 			return RL_LOOP_BROKEN;
 		if (err < 0)
 			return err;
-		if (rl_shard_runnable(s) > 0)
+		if (s->closing)
+			return RL_LOOP_DONE;
+		bool others = s->fleet && s->fleet->step && others_turn(s);
+		if (others && s->index > 0)
+			return RL_LOOP_PAUSED;
+		if (others || rl_shard_runnable(s) > 0)
 			continue;
-		if (s->live == s->daemons && s->holds == 0)
+		bool done = is_done(s);
+		if (done && !s->fleet)
 			return RL_LOOP_DONE;
 		if (!rl_list_empty(&s->dirty))
 			continue;
-		err = wait_kernel(s);
+		err = s->fleet ? wait_fleet(s, done) : wait_kernel(s);
+		if (err == RL_LOOP_OVER)
+			return RL_LOOP_DONE;
 		if (err == -EINTR)
 			return RL_LOOP_BROKEN;
 		if (err != 0)

@@ -33,9 +33,13 @@
 #define RL_QUEUE_SHORT 256
 #endif
 
+struct rl_fleet;
+struct rl_job;
 struct rl_net;
 struct rl_shard;
 struct rl_slab;
+struct rl_tickets;
+struct rl_waiter;
 
 /* What became of a task that was run. */
 enum rl_ran {
@@ -53,6 +57,15 @@ struct rl_vm {
 	void (*preempt)(void *vm);
 	/* Called after alarms have fired, which may have left work for this moment. NULL: nothing. */
 	void (*fired)(void *vm);
+	/* A waiter has come home, to a task that waited with it: put on its stack what it brings and
+	 * set t->results (0: it brings only a code). The waiter is the callee's. NULL: it is freed. */
+	void (*arrived)(void *vm, struct rl_task *t, struct rl_waiter *w);
+	/* Of a fleet. A job begins here (the task that runs it ends it); one that was submitted here
+	 * has ended. */
+	void (*job_begin)(void *vm, struct rl_job *job);
+	void (*job_ended)(void *vm, struct rl_job *job);
+	/* In the loop, after another thread has set `nudged` and woken the seam. NULL: nothing. */
+	void (*nudged)(void *vm);
 	void *self;
 };
 
@@ -89,8 +102,12 @@ struct rl_shard {
 	int64_t due_ns;            /* earliest deadline, -1 none; may be too early, never too late */
 	struct rl_list dirty;
 	struct rl_slab *tasks, *due; /* records of tasks, and of their deadlines */
+	struct rl_tickets *tickets; /* of waits that other shards may end; NULL until the first */
 	struct rl_list warm;       /* records of ended tasks that kept their `co`, used first */
 	unsigned warm_len;
+	struct rl_fleet *fleet;    /* the shards it works with; NULL: it is alone */
+	unsigned index;            /* its seat among them */
+	bool closing;              /* of a fleet: leave the loop */
 	struct rl_net *net;        /* what its network objects share; NULL until the first */
 	unsigned nets;             /* made so far */
 	struct rl_vm vm;
@@ -104,13 +121,19 @@ struct rl_shard {
 	/* For the watchdog's eyes: written by the shard's thread, read by the watchdog's. */
 	_Atomic uint32_t run_seq;  /* odd while a task runs: how often one began or ended a turn */
 	_Atomic uint32_t overran;  /* the watchdog's word: run number that did not obey; 0 none */
-	_Atomic bool unwatched;    /* the watchdog sleeps: wake it before a task is run */
+	_Atomic bool unwatched;    /* the watchdog sleeps: wake it when a task is run */
+	/* Since when the running task stalls the shard, 0: it does not. Any thread may ask. */
+	_Atomic int64_t stalled_ns;
+	_Atomic uint64_t running_id; /* of the task that runs, or did last; any thread may ask */
+	_Atomic bool nudged;       /* set by any thread, before it wakes the seam */
 };
 
 /* Why rl_shard_loop returned. */
 enum rl_loop_end {
 	RL_LOOP_DONE = 0,     /* no task but daemons lives, and nothing holds the loop */
 	RL_LOOP_DEADLOCK = 1, /* tasks live, all parked, and nothing can wake one */
+	                      /* of a fleet the first seat says both, for all; others leave when told */
+	RL_LOOP_PAUSED = 3,   /* of a simulated fleet: a turn is over, it is another shard's */
 	RL_LOOP_BROKEN = 2,   /* a signal interrupted the wait, or the loop was asked to break */
 	/* or a negative code of the seam */
 };
@@ -122,6 +145,9 @@ void rl_shard_term(struct rl_shard *s); /* idempotent */
 int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_config *config,
 	const char **why);
 int rl_shard_close(struct rl_shard *s);
+/* The same but for the seam, which another thread may still look at: it and what the kernel can see
+ * through it are kept for good. */
+void rl_shard_forsake(struct rl_shard *s);
 
 /* A new task at the end of the run queue; NULL when there is no memory or RL_TASKS_MAX live. */
 struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags);
@@ -165,11 +191,12 @@ static inline bool rl_shard_is_home(const struct rl_shard *s)
 }
 
 /* By the floor above, around the code of a task: what the watchdog looks at. One writer, so no
- * locked instruction is needed. */
+ * locked instruction is needed; `unwatched` is read after this, see watch.c. */
 static inline void rl_shard_running(struct rl_shard *s, bool runs)
 {
 	uint32_t seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
 	atomic_store_explicit(&s->run_seq, (seq | 1) + !runs, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* Ask for `d->flush` before the kernel is entered next; idempotent. */

@@ -28,6 +28,8 @@ static const char *const reason_names[RL_REASONS] = {
 	[RL_REASON_SERVER] = "server",
 	[RL_REASON_OFFLOAD] = "offload",
 	[RL_REASON_WAIT] = "wait",
+	[RL_REASON_GROUP_CALL] = "group call",
+	[RL_REASON_GROUP_CONTROL] = "group control",
 };
 
 const char *rl_reason_name(unsigned reason)

@@ -20,6 +20,7 @@ enum rl_task_state {
 	RL_TASK_READY,   /* on the run queue */
 	RL_TASK_RUNNING,
 	RL_TASK_PARKED,
+	RL_TASK_PARKED_SHARED, /* likewise; another shard may end the wait: see ticket.h */
 };
 
 enum {
@@ -60,6 +61,8 @@ enum rl_reason {
 	RL_REASON_SERVER,
 	RL_REASON_OFFLOAD,
 	RL_REASON_WAIT,
+	RL_REASON_GROUP_CALL,
+	RL_REASON_GROUP_CONTROL,
 	RL_REASONS,
 	/* With one of these the binding puts what it was woken for on its stack. */
 	RL_REASON_MASK = 63,
@@ -81,7 +84,8 @@ struct rl_clause {
 	uint32_t since_ms;       /* of the own clause: when the task parked, or was made; shard clock */
 };
 
-/* When a wait ends; apart from the record because most waits never end that way. */
+/* When a wait ends; apart from the record because most waits never end that way. While the task is
+ * PARKED_SHARED it is that of its ticket. */
 struct rl_deadline {
 	struct rl_timer timer;
 	struct rl_task *task;
@@ -117,11 +121,24 @@ static inline void rl_waitq_init(struct rl_waitq *q)
 	rl_list_init(&q->waiters);
 }
 
-/* The clause that waits longest, NULL when nobody does. */
+static inline bool rl_task_is_parked(const struct rl_task *t)
+{
+	return t->state == RL_TASK_PARKED || t->state == RL_TASK_PARKED_SHARED;
+}
+
+/* The same for a queue on which the first may be PARKED_SHARED. */
+struct rl_clause *rl_waitq_first_open(const struct rl_waitq *q);
+
+/* The clause that waits longest and that nobody else is about to end, NULL when there is none. The
+ * caller fires it, or ends its wait: if another shard could have done that, it no longer can. Who
+ * only asks whether somebody may wait looks whether the list is empty. */
 static inline struct rl_clause *rl_waitq_first(const struct rl_waitq *q)
 {
 	struct rl_list *l = rl_list_first(&q->waiters);
-	return l ? rl_container(l, struct rl_clause, link) : NULL;
+	if (!l)
+		return NULL;
+	struct rl_clause *c = rl_container(l, struct rl_clause, link);
+	return c->task->state == RL_TASK_PARKED ? c : rl_waitq_first_open(q);
 }
 
 #endif

@@ -35,10 +35,11 @@ void rl_shared_put(struct rl_shared *o)
 
 struct rl_parcel *rl_parcel_new(size_t len, size_t objects_len)
 {
-	size_t at = (sizeof(struct rl_parcel) + len + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
+	const size_t word = sizeof(struct rl_shared *);
+	size_t at = (sizeof(struct rl_parcel) + len + word - 1) & ~(word - 1);
 	if (len > UINT32_MAX || objects_len > UINT32_MAX)
 		return NULL;
-	struct rl_parcel *p = malloc(at + objects_len * sizeof(void *));
+	struct rl_parcel *p = malloc(at + objects_len * word);
 	if (!p)
 		return NULL;
 	memset(p, 0, sizeof *p);

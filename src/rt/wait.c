@@ -4,12 +4,14 @@
  *
  * Invariants: a parked task's clauses are linked on wait queues and its deadline may be set; a task
  * in any other state has neither. `more` holds only live clauses and is freed when the wait ends.
+ * Whoever ends the wait of a task that is PARKED_SHARED has claimed its ticket before.
  */
 #include "rt/wait.h"
 
 #include "base/check.h"
 #include "base/err.h"
 #include "base/slab.h"
+#include "rt/ticket.h"
 
 #include <stdlib.h>
 
@@ -33,11 +35,14 @@ static void wait_unlink(struct rl_shard *s, struct rl_task *t)
 		t->more = NULL;
 	}
 	struct rl_deadline *d = t->deadline;
-	if (d) {
-		rl_wheel_cancel(s->deadlines, &d->timer);
+	if (!d)
+		return;
+	t->deadline = NULL;
+	rl_wheel_cancel(s->deadlines, &d->timer);
+	if (t->state == RL_TASK_PARKED_SHARED)
+		rl_ticket_close(s, rl_ticket_at(d));
+	else
 		rl_slab_put(s->due, d, d->slot);
-		t->deadline = NULL;
-	}
 }
 
 void rl_wait_add(struct rl_task *t, struct rl_waitq *q, unsigned index, unsigned offer)
@@ -60,15 +65,27 @@ void rl_wait_add_more(struct rl_task *t, struct rl_waitq *q, unsigned index, uns
 	clause_link(c, q, index, offer);
 }
 
-void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_t deadline_ns)
+static void enter(struct rl_shard *s, struct rl_task *t, unsigned state, unsigned reason)
 {
 	RL_ASSERT(t->state == RL_TASK_RUNNING);
-	t->state = RL_TASK_PARKED;
+	t->state = (uint8_t)state;
 	t->reason = (uint8_t)reason;
 	t->result = 0;
 	t->results = 0;
 	t->clause.since_ms = (uint32_t)(s->now_ns / 1000000);
 	s->counts.parks++;
+}
+
+static void set_deadline(struct rl_shard *s, struct rl_deadline *d, int64_t deadline_ns)
+{
+	rl_wheel_set(s->deadlines, &d->timer, deadline_ns);
+	if (s->due_ns < 0 || deadline_ns < s->due_ns)
+		s->due_ns = deadline_ns;
+}
+
+void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_t deadline_ns)
+{
+	enter(s, t, RL_TASK_PARKED, reason);
 	if (deadline_ns < 0)
 		return;
 	uint32_t slot;
@@ -81,15 +98,30 @@ void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_
 	d->task = t;
 	d->slot = slot;
 	t->deadline = d;
-	rl_wheel_set(s->deadlines, &d->timer, deadline_ns);
-	if (s->due_ns < 0 || deadline_ns < s->due_ns)
-		s->due_ns = deadline_ns;
+	set_deadline(s, d, deadline_ns);
+}
+
+void rl_wait_park_shared(struct rl_shard *s, struct rl_ticket *k, unsigned reason,
+	int64_t deadline_ns)
+{
+	struct rl_task *t = k->due.task;
+	enter(s, t, RL_TASK_PARKED_SHARED, reason);
+	rl_ticket_parked(s, k);
+	t->deadline = &k->due;
+	if (deadline_ns >= 0)
+		set_deadline(s, &k->due, deadline_ns);
+}
+
+void rl_wait_retract(struct rl_shard *s, struct rl_task *t)
+{
+	RL_ASSERT(t->state == RL_TASK_RUNNING);
+	wait_unlink(s, t);
 }
 
 void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int result)
 {
 	struct rl_task *t = c->task;
-	RL_ASSERT(t->state == RL_TASK_PARKED);
+	RL_ASSERT(rl_task_is_parked(t));
 	t->fired = c->index;
 	t->results = (uint16_t)results;
 	t->result = (int16_t)result;
@@ -99,23 +131,47 @@ void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int
 
 void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result)
 {
-	RL_ASSERT(t->state == RL_TASK_PARKED);
+	RL_ASSERT(rl_task_is_parked(t));
+	if (t->state == RL_TASK_PARKED_SHARED && !rl_ticket_claim(rl_ticket_at(t->deadline)))
+		return;
 	wait_unlink(s, t);
 	t->fired = 0;
 	t->result = (int16_t)result;
 	rl_ready(s, t);
 }
 
+void rl_wait_arrive(struct rl_shard *s, struct rl_task *t, unsigned index, int result)
+{
+	RL_ASSERT(t->state == RL_TASK_PARKED_SHARED);
+	t->fired = (uint16_t)index;
+	t->result = (int16_t)result;
+	wait_unlink(s, t);
+	rl_ready(s, t);
+}
+
 void rl_wait_abandon(struct rl_shard *s, struct rl_task *t)
 {
 	RL_ASSERT(t->state != RL_TASK_RUNNING);
-	if (t->state != RL_TASK_PARKED) {
+	if (t->state == RL_TASK_PARKED_SHARED && t->deadline)
+		rl_ticket_claim(rl_ticket_at(t->deadline));
+	if (!rl_task_is_parked(t)) {
 		rl_list_take_front(&s->runq, &s->fresh); /* which list it is on is not recorded */
 		rl_list_take_front(&s->runq, &s->backlog);
 		s->runq_len += s->backlog_len - 1;
 		s->backlog_len = 0;
 	}
 	wait_unlink(s, t);
+}
+
+struct rl_clause *rl_waitq_first_open(const struct rl_waitq *q)
+{
+	for (struct rl_list *l = q->waiters.next; l != &q->waiters; l = l->next) {
+		struct rl_clause *c = rl_container(l, struct rl_clause, link);
+		struct rl_task *t = c->task;
+		if (t->state != RL_TASK_PARKED_SHARED || rl_ticket_claim(rl_ticket_at(t->deadline)))
+			return c;
+	}
+	return NULL;
 }
 
 unsigned rl_waitq_wake(struct rl_shard *s, struct rl_waitq *q, int result, bool all)

@@ -11,6 +11,8 @@
 #include "base/check.h"
 #include "rt/shard.h"
 
+struct rl_ticket;
+
 /* Put a task that has no live clause at the end of the run queue. */
 static inline void rl_ready(struct rl_shard *s, struct rl_task *t)
 {
@@ -33,12 +35,24 @@ void rl_wait_add_more(struct rl_task *t, struct rl_waitq *q, unsigned index, uns
  * memory for the deadline the wait ends at once, with -ENOMEM. */
 void rl_wait_park(struct rl_shard *s, struct rl_task *t, unsigned reason, int64_t deadline_ns);
 
-/* End the wait of a parked task by this clause: with `results` values that the caller has put on
- * its stack, or, with none, with the code `result` (0: woken). */
+/* The same on the waiters that the ticket has, and the task's clauses if it has any. */
+void rl_wait_park_shared(struct rl_shard *s, struct rl_ticket *k, unsigned reason,
+	int64_t deadline_ns);
+
+/* The running task need not wait after all: unlink its clauses. */
+void rl_wait_retract(struct rl_shard *s, struct rl_task *t);
+
+/* End the wait of a parked task by this clause (from rl_waitq_first, if its queue may be waited on
+ * beside shared objects): with `results` values that the caller has put on its stack, or, with
+ * none, with the code `result` (0: woken). */
 void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int result);
 
-/* End the wait of a parked task by something that is no clause: a deadline, a cancel. */
+/* End the wait of a parked task by something that is no clause: a deadline, a cancel. Does nothing
+ * if another shard has ended it: what tells is on its way. */
 void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result);
+
+/* By ticket.c: end a wait because a waiter has come home. */
+void rl_wait_arrive(struct rl_shard *s, struct rl_task *t, unsigned index, int result);
 
 /* Take a task that is not running off every list: it is never resumed again. */
 void rl_wait_abandon(struct rl_shard *s, struct rl_task *t);

@@ -2,14 +2,30 @@
 /*
  * watch: see watch.h.
  *
- * Invariants: `unwatched` is written by the watchdog and cleared by the shard, both under the lock;
- * the shard reads it without (a stale "awake" costs one second of watching at the most: the
- * watchdog re-checks run_seq after setting it). SIGURG is only ever directed at the shard's thread,
- * and its handler touches nothing but the shard found through the thread-local pointer.
+ * Invariants: the list of shards and what is remembered about each are guarded by the lock. A
+ * signal is sent under it, to the thread of a shard on the list, and a shard's thread takes its
+ * shard off before it ends: no signal goes to a thread that is gone. SIGURG is directed at such
+ * threads alone, and its handler touches nothing but the shard found through the thread-local
+ * pointer; what is still on its way when a shard leaves finds none.
+ *
+ * `stalled` is called without the lock, so that it may take its time and call wake. The shard it is
+ * called for stays on the list, because leave waits for `telling`.
+ *
+ * Going to sleep: a shard announces a run in `run_seq` and reads its `unwatched` flag after that.
+ * The watchdog sets the flags, waits a tick and reads `run_seq` again. A shard that read its flag
+ * too early had announced its run before, and in a whole tick that store has become visible. So a
+ * run is seen by the watchdog, or sees that it must wake it, and no run costs a locked instruction.
+ * The flags are written under the lock, each by the watchdog or a shard.
+ *
+ * A forked child has no watchdog: the lock and the conditions may be in any state there, and nobody
+ * touches them.
  */
+#define _GNU_SOURCE
 #include "rt/watch.h"
 
+#include "base/check.h"
 #include "base/err.h"
+#include "rt/fleet.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,21 +34,47 @@
 #include <unistd.h>
 
 #define RL_WATCH_TICKS 10
+#define RL_WATCH_TICK_MIN_NS 100000
 #define RL_WATCH_SLICE_NS 100000
+#if defined(RL_TINY) && !defined(RL_WATCH_IDLE_NS)
+#define RL_WATCH_IDLE_NS 50000000
+#endif
+#ifndef RL_WATCH_IDLE_NS
 #define RL_WATCH_IDLE_NS 1000000000
+#endif
+
+/* A watched shard, and what the watchdog remembers of it between two looks. */
+struct look {
+	struct rl_list link;
+	struct rl_shard *shard;
+	pthread_t thread;
+	clockid_t clock;   /* the thread's CPU time */
+	uint32_t seq;
+	unsigned ticks;    /* looks that saw the same run, but for the first */
+	int64_t since_ns;  /* when the first of them was */
+	int64_t cpu_ns;    /* the thread's CPU time at the second of them */
+	int64_t quiet_ns;  /* how long nothing has run */
+};
 
 struct rl_watch {
-	struct rl_shard *shard;
-	pthread_t thread, target;
-	clockid_t clock;           /* the target's CPU time */
+	struct rl_watch_config config;
+	pthread_t thread;
+	pid_t home;
 	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool stop;                 /* under lock */
+	pthread_cond_t cond;       /* for the watchdog: stop, or awake */
+	pthread_cond_t told;       /* for who leaves: `telling` has changed */
+	struct rl_list shards;     /* of struct look */
+	struct look *telling;      /* the shard `stalled` is being called for */
+	bool stop, asleep;
 	int64_t tick_ns;
 	struct sigaction before;
 };
 
-static _Thread_local struct rl_shard *watched;
+static _Thread_local struct rl_shard *volatile watched;
+static _Thread_local struct {
+	void (*volatile fn)(void *arg);
+	void *volatile arg;
+} lent;
 
 static void on_sigurg(int sig)
 {
@@ -41,66 +83,125 @@ static void on_sigurg(int sig)
 	int saved = errno;
 	if (s && (atomic_load_explicit(&s->run_seq, memory_order_relaxed) & 1))
 		s->vm.preempt(s->vm.self);
+	if (lent.fn)
+		lent.fn(lent.arg);
 	errno = saved;
 }
 
-/* What the watchdog remembers between two looks. */
-struct look {
-	uint32_t seq;
-	unsigned ticks;    /* looks that saw the same run */
-	int64_t cpu_ns;    /* the thread's CPU time at the second of them */
-	int64_t quiet_ns;  /* how long nothing has run */
-};
-
-/* CPU time of the shard's thread: one that waits for a core does not overrun. */
-static int64_t cpu_time(const struct rl_watch *w)
+static int64_t read_clock(clockid_t clock)
 {
 	struct timespec now;
-	if (clock_gettime(w->clock, &now) < 0)
+	if (clock_gettime(clock, &now) < 0)
 		return 0;
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void look_once(struct rl_watch *w, struct look *k)
+/* Publish that a shard has stalled or moves again, and tell. Gives the lock up meanwhile. */
+static void tell_stalled(struct rl_watch *w, struct look *k, bool over)
 {
-	struct rl_shard *s = w->shard;
-	uint32_t seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
-	if (seq != k->seq || !(seq & 1)) {
-		k->quiet_ns = seq == k->seq ? k->quiet_ns + w->tick_ns : 0;
-		k->seq = seq;
-		k->ticks = 0;
+	atomic_store_explicit(&k->shard->stalled_ns, over ? 0 : k->since_ns, memory_order_relaxed);
+	if (!w->config.stalled)
 		return;
-	}
-	k->quiet_ns = 0;
+	w->telling = k;
+	pthread_mutex_unlock(&w->lock);
+	w->config.stalled(w->config.arg, k->shard, k->since_ns, over);
+	pthread_mutex_lock(&w->lock);
+	w->telling = NULL;
+	pthread_cond_broadcast(&w->told);
+}
+
+static bool is_stalled(const struct look *k)
+{
+	return atomic_load_explicit(&k->shard->stalled_ns, memory_order_relaxed) != 0;
+}
+
+/* The run that the last look saw goes on. One that waits for a core does not overrun, so the
+ * thread's CPU time decides. */
+static void look_again(struct rl_watch *w, struct look *k)
+{
 	if (++k->ticks == 1)
-		k->cpu_ns = cpu_time(w);
+		k->cpu_ns = read_clock(k->clock);
+	rl_fleet_relieve(k->shard);
 	if (k->ticks < RL_WATCH_TICKS - 1)
 		return;
-	pthread_kill(w->target, SIGURG);
+	pthread_kill(k->thread, SIGURG);
 	if (k->ticks >= 2 * RL_WATCH_TICKS
-		&& cpu_time(w) - k->cpu_ns >= (2 * RL_WATCH_TICKS - 1) * w->tick_ns)
-		atomic_store_explicit(&s->overran, seq ? seq : 1, memory_order_relaxed);
+		&& read_clock(k->clock) - k->cpu_ns >= (2 * RL_WATCH_TICKS - 1) * w->tick_ns)
+		atomic_store_explicit(&k->shard->overran, k->seq, memory_order_relaxed);
+}
+
+/* May give the lock up; the shard stays on the list. */
+static void look_once(struct rl_watch *w, struct look *k, int64_t now_ns)
+{
+	uint32_t seq = atomic_load_explicit(&k->shard->run_seq, memory_order_relaxed);
+	if (seq == k->seq && (seq & 1)) {
+		look_again(w, k);
+		if (w->config.stall_ns > 0 && now_ns - k->since_ns >= w->config.stall_ns && !is_stalled(k))
+			tell_stalled(w, k, false);
+		return;
+	}
+	if (is_stalled(k))
+		tell_stalled(w, k, true);
+	k->quiet_ns = seq == k->seq ? k->quiet_ns + w->tick_ns : 0;
+	k->seq = seq;
+	k->ticks = 0;
+	k->since_ns = now_ns;
+}
+
+static void look_at_all(struct rl_watch *w)
+{
+	int64_t now_ns = read_clock(CLOCK_MONOTONIC);
+	for (struct rl_list *l = w->shards.next; l != &w->shards; l = l->next)
+		look_once(w, rl_container(l, struct look, link), now_ns);
+}
+
+/* Also true when nobody is watched. */
+static bool all_quiet(const struct rl_watch *w)
+{
+	for (const struct rl_list *l = w->shards.next; l != &w->shards; l = l->next)
+		if (rl_container(l, struct look, link)->quiet_ns < RL_WATCH_IDLE_NS)
+			return false;
+	return true;
+}
+
+/* Has a shard run anything since the last look? */
+static bool any_ran(const struct rl_watch *w)
+{
+	for (const struct rl_list *l = w->shards.next; l != &w->shards; l = l->next) {
+		const struct look *k = rl_container(l, struct look, link);
+		if (atomic_load_explicit(&k->shard->run_seq, memory_order_relaxed) != k->seq)
+			return true;
+	}
+	return false;
 }
 
 static void wait_tick(struct rl_watch *w)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	int64_t ns = until.tv_nsec + w->tick_ns;
-	until.tv_sec += ns / 1000000000;
-	until.tv_nsec = ns % 1000000000;
+	int64_t ns = read_clock(CLOCK_MONOTONIC) + w->tick_ns;
+	struct timespec until = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 	pthread_cond_timedwait(&w->cond, &w->lock, &until);
 }
 
-/* Sleep until the shard runs a task; re-checks after publishing that it sleeps. */
-static void wait_work(struct rl_watch *w, struct look *k)
+/* Set or clear every shard's flag; who has just been woken counts a new second. */
+static void set_asleep(struct rl_watch *w, bool asleep)
 {
-	atomic_store_explicit(&w->shard->unwatched, true, memory_order_seq_cst);
-	while (!w->stop && atomic_load_explicit(&w->shard->unwatched, memory_order_relaxed)
-		&& atomic_load_explicit(&w->shard->run_seq, memory_order_seq_cst) == k->seq)
+	w->asleep = asleep;
+	for (struct rl_list *l = w->shards.next; l != &w->shards; l = l->next) {
+		struct look *k = rl_container(l, struct look, link);
+		atomic_store_explicit(&k->shard->unwatched, asleep, memory_order_relaxed);
+		if (!asleep)
+			k->quiet_ns = 0;
+	}
+}
+
+/* Sleep until a shard runs a task: see the head of this file. */
+static void wait_work(struct rl_watch *w)
+{
+	set_asleep(w, true);
+	wait_tick(w);
+	while (!w->stop && w->asleep && !any_ran(w))
 		pthread_cond_wait(&w->cond, &w->lock);
-	atomic_store_explicit(&w->shard->unwatched, false, memory_order_relaxed);
-	k->quiet_ns = 0;
+	set_asleep(w, false);
 }
 
 /* struct sched_attr of sched_setattr(2); its header does not go with <sched.h>. */
@@ -113,8 +214,8 @@ struct watch_attr {
 };
 
 /* Ask for a short time slice, which gets a thread that has little to do onto its core soon, even
- * beside the one it watches (sched(7), EEVDF; Linux 6.12). Where that is not to be had, a look is a
- * few ms later. */
+ * beside the ones it watches (sched(7), EEVDF; Linux 6.12). Where that is not to be had, a look is
+ * a few ms later. */
 static void ask_short_slice(void)
 {
 	struct watch_attr attr = {.size = sizeof attr, .runtime = RL_WATCH_SLICE_NS};
@@ -124,15 +225,14 @@ static void ask_short_slice(void)
 static void *watch_main(void *arg)
 {
 	struct rl_watch *w = arg;
-	struct look k = {0};
 	ask_short_slice();
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
-		if (k.quiet_ns >= RL_WATCH_IDLE_NS)
-			wait_work(w, &k);
+		if (all_quiet(w))
+			wait_work(w);
 		else
 			wait_tick(w);
-		look_once(w, &k);
+		look_at_all(w);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -156,28 +256,48 @@ static int start_thread(struct rl_watch *w)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int err = pthread_create(&w->thread, NULL, watch_main, w);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err == 0)
+		pthread_setname_np(w->thread, "ringlet-watch");
 	return -err;
 }
 
-int rl_watch_open(struct rl_watch **out, struct rl_shard *s, int64_t slice_ns)
+static struct rl_watch *watch_new(const struct rl_watch_config *config)
 {
 	pthread_condattr_t attr;
 	struct rl_watch *w = calloc(1, sizeof *w);
 	if (!w)
-		return -ENOMEM;
-	w->shard = s;
-	w->target = pthread_self();
-	pthread_getcpuclockid(w->target, &w->clock);
-	w->tick_ns = slice_ns / RL_WATCH_TICKS > 100000 ? slice_ns / RL_WATCH_TICKS : 100000;
+		return NULL;
+	w->config = *config;
+	w->home = getpid();
+	w->tick_ns = config->slice_ns / RL_WATCH_TICKS;
+	if (w->tick_ns < RL_WATCH_TICK_MIN_NS)
+		w->tick_ns = RL_WATCH_TICK_MIN_NS;
+	rl_list_init(&w->shards);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->cond, &attr);
+	pthread_cond_init(&w->told, &attr);
 	pthread_condattr_destroy(&attr);
+	return w;
+}
+
+static void watch_free(struct rl_watch *w)
+{
+	pthread_cond_destroy(&w->told);
+	pthread_cond_destroy(&w->cond);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+int rl_watch_open(struct rl_watch **out, const struct rl_watch_config *config)
+{
+	struct rl_watch *w = watch_new(config);
+	if (!w)
+		return -ENOMEM;
 	int err = take_sigurg(w);
 	if (err < 0)
 		goto free_watch;
-	watched = s;
 	err = start_thread(w);
 	if (err < 0)
 		goto restore_signal;
@@ -185,12 +305,9 @@ int rl_watch_open(struct rl_watch **out, struct rl_shard *s, int64_t slice_ns)
 	return 0;
 
 restore_signal:
-	watched = NULL;
 	sigaction(SIGURG, &w->before, NULL);
 free_watch:
-	pthread_cond_destroy(&w->cond);
-	pthread_mutex_destroy(&w->lock);
-	free(w);
+	watch_free(w);
 	return err;
 }
 
@@ -198,22 +315,82 @@ void rl_watch_close(struct rl_watch *w)
 {
 	if (!w)
 		return;
+	if (w->home != getpid()) {
+		sigaction(SIGURG, &w->before, NULL);
+		free(w);
+		return;
+	}
 	pthread_mutex_lock(&w->lock);
+	RL_ASSERT(rl_list_empty(&w->shards));
 	w->stop = true;
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
-	watched = NULL;
 	sigaction(SIGURG, &w->before, NULL);
-	pthread_cond_destroy(&w->cond);
-	pthread_mutex_destroy(&w->lock);
-	free(w);
+	watch_free(w);
+}
+
+int rl_watch_enter(struct rl_watch *w, struct rl_shard *s)
+{
+	struct look *k = calloc(1, sizeof *k);
+	if (!k)
+		return -ENOMEM;
+	RL_ASSERT(!watched);
+	k->shard = s;
+	k->thread = pthread_self();
+	pthread_getcpuclockid(k->thread, &k->clock);
+	k->seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
+	k->since_ns = read_clock(CLOCK_MONOTONIC);
+	watched = s;
+	pthread_mutex_lock(&w->lock);
+	atomic_store_explicit(&s->unwatched, w->asleep, memory_order_relaxed);
+	rl_list_push(&w->shards, &k->link);
+	pthread_mutex_unlock(&w->lock);
+	return 0;
+}
+
+static struct look *find(const struct rl_watch *w, const struct rl_shard *s)
+{
+	struct rl_list *l = w->shards.next;
+	while (rl_container(l, struct look, link)->shard != s)
+		l = l->next;
+	return rl_container(l, struct look, link);
+}
+
+void rl_watch_leave(struct rl_watch *w, struct rl_shard *s)
+{
+	if (!w)
+		return;
+	RL_ASSERT(watched == s);
+	watched = NULL;
+	if (w->home != getpid())
+		return;
+	pthread_mutex_lock(&w->lock);
+	struct look *k = find(w, s);
+	while (w->telling == k)
+		pthread_cond_wait(&w->told, &w->lock);
+	rl_list_remove(&k->link);
+	atomic_store_explicit(&s->unwatched, false, memory_order_relaxed);
+	atomic_store_explicit(&s->stalled_ns, 0, memory_order_relaxed);
+	pthread_mutex_unlock(&w->lock);
+	free(k);
+}
+
+void rl_watch_lend(void (*fn)(void *arg), void *arg)
+{
+	lent.fn = NULL;
+	lent.arg = arg;
+	lent.fn = fn;
 }
 
 void rl_watch_wake(struct rl_watch *w)
 {
+	if (w->home != getpid())
+		return;
 	pthread_mutex_lock(&w->lock);
-	atomic_store_explicit(&w->shard->unwatched, false, memory_order_relaxed);
-	pthread_cond_signal(&w->cond);
+	if (w->asleep) {
+		set_asleep(w, false);
+		pthread_cond_signal(&w->cond);
+	}
 	pthread_mutex_unlock(&w->lock);
 }

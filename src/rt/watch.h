@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watch: the watchdog thread that makes a task which computes too long give up its turn.
+ * watch: the watchdog thread, one for all shards of a run. It makes a task which computes too long
+ * give up its turn, and says which shard makes no progress.
  *
- * It looks at the shard RL_WATCH_TICKS times a slice; when one run of one task lasted through a
+ * It looks at each shard RL_WATCH_TICKS times a slice; when one run of one task lasted through a
  * whole slice it sends SIGURG to the shard's thread, whose handler asks the floor above to preempt.
- * A run that does not obey within a further slice is an overrun (compiled code does not see hooks).
- * The thread sleeps for good when no task has run for a second, until the shard runs one again.
+ * A run that does not obey within a further slice of CPU time is an overrun (compiled code does not
+ * see hooks). The thread sleeps for good when no shard has run a task for a second, until one does.
+ *
+ * A shard is stalled while one run of one task lasts for `stall_ns` or more. That is progress as
+ * others see it, so wall time counts: a run that blocks in a system call, gets no core, or was
+ * stopped from outside stalls its shard as one that computes does.
  */
 #ifndef RL_RT_WATCH_H
 #define RL_RT_WATCH_H
@@ -14,11 +19,35 @@
 
 struct rl_watch;
 
-/* Watch the calling thread's shard. Fails with -EBUSY when SIGURG has a disposition already. */
-int rl_watch_open(struct rl_watch **out, struct rl_shard *s, int64_t slice_ns);
-void rl_watch_close(struct rl_watch *w); /* NULL is fine; restores SIGURG */
+struct rl_watch_config {
+	int64_t slice_ns;
+	int64_t stall_ns; /* 0: nothing counts as a stall */
+	/* Called once when a shard has stalled and once, with `over`, when it moves again; both times
+	 * with the moment since which that run was seen. On the watchdog's thread, which meanwhile
+	 * looks at nobody: be short, and never wait for the shard. NULL: `stalled_ns` of the shard is
+	 * all there is. */
+	void (*stalled)(void *arg, struct rl_shard *s, int64_t since_ns, bool over);
+	void *arg;
+};
 
-/* Called before a task is run while the shard is `unwatched`: wake the watchdog. */
+/* Fails with -EBUSY when SIGURG has a disposition already: there is one watch in a process. */
+int rl_watch_open(struct rl_watch **out, const struct rl_watch_config *config);
+/* After every shard has left. Restores SIGURG; NULL is fine. */
+void rl_watch_close(struct rl_watch *w);
+
+/* On the shard's own thread, which must not block SIGURG: watch it from now on, as the only one of
+ * this thread. */
+int rl_watch_enter(struct rl_watch *w, struct rl_shard *s);
+/* On the same thread: it gets no signal any more, and `stalled` is not called for it, not even with
+ * `over`; waits for a call that is under way. NULL is fine. */
+void rl_watch_leave(struct rl_watch *w, struct rl_shard *s);
+
+/* On a thread that is no shard's: SIGURG sent to it while a watch is open calls fn(arg) there, in
+ * signal context, from now on; NULL: nothing. The first time is before the thread hears SIGURG: it
+ * allocates what the handler needs. */
+void rl_watch_lend(void (*fn)(void *arg), void *arg);
+
+/* Called by a shard that is `unwatched`, after it has announced a run with rl_shard_running. */
 void rl_watch_wake(struct rl_watch *w);
 
 #endif

@@ -1,0 +1,60 @@
+-- SPDX-License-Identifier: MIT
+-- Looking hosts up and opening listeners: what net.listen and net.serve share, on whichever shard.
+
+local core = require "ringlet.core"
+local fail = require "ringlet.fail"
+
+local M = {}
+
+local NO_HOST = -2 -- ENOENT
+
+-- Look a host up; a lookup, or nil, code.
+function M.resolve(host, port, passive, due)
+  local lookup, code = core.net_resolve(host, port, passive)
+  if not lookup then
+    return nil, code
+  end
+  local ok
+  repeat
+    ok, code = core.net_resolve_wait(lookup, due)
+  until ok ~= true
+  if ok then
+    return lookup
+  end
+  core.net_resolve_close(lookup)
+  return nil, code
+end
+
+-- What a lookup's code means to users.
+function M.lookup_failed(host, code)
+  if code == NO_HOST then
+    return nil, "ENOENT: host not found: " .. host, "ENOENT"
+  end
+  return fail(code)
+end
+
+-- A listener | nil, msg, code. `reuseport` is set for what several shards listen on.
+function M.open(host, port, opts, reuseport)
+  reuseport = reuseport or opts.reuseport
+  if host == "" then
+    host = "0.0.0.0"
+  elseif host == "localhost" then
+    host = "127.0.0.1"
+  end
+  local listener, code, lookup
+  if core.net_is_literal(host, port) then
+    listener, code = core.net_listen(host, port, opts.backlog, reuseport, opts.v6only)
+  else
+    lookup, code = M.resolve(host, port, true)
+    if not lookup then
+      return M.lookup_failed(host, code)
+    end
+    listener, code = core.net_listen_resolved(lookup, opts.backlog, reuseport, opts.v6only)
+  end
+  if listener then
+    return listener
+  end
+  return fail(code)
+end
+
+return M
