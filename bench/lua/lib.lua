@@ -58,8 +58,8 @@ function lib.check(ok, what)
   if not ok then error("wrong result: " .. what, 2) end
 end
 
---- Runs the bench named by the first command-line argument inside rl.run; it gets the others.
-function lib.main(benches)
+--- The bench named by the first command-line argument.
+function lib.choose(benches)
   local name = arg[1]
   local bench = benches[name]
   if not bench then
@@ -69,7 +69,12 @@ function lib.main(benches)
     io.stderr:write("usage: ", arg[0], " ", table.concat(names, "|"), "\n")
     os.exit(2)
   end
-  rl.run(bench, nil, (table.unpack or unpack)(arg, 2)) -- luacheck: ignore 113
+  return bench
+end
+
+--- Runs that bench inside rl.run; it gets the other arguments.
+function lib.main(benches)
+  rl.run(lib.choose(benches), nil, (table.unpack or unpack)(arg, 2)) -- luacheck: ignore 113
 end
 
 return lib

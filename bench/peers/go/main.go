@@ -17,20 +17,24 @@ import (
 )
 
 var benches = map[string]func(){
-	"spawn_join": spawnJoin,
-	"spawn_1m":   spawnMillion,
-	"parked":     parked,
-	"yield":      yield,
-	"pingpong":   pingPong,
-	"select":     selectFour,
-	"stream":     stream,
-	"ring":       threadRing,
-	"sieve":      primeSieve,
-	"skynet":     skynetMillion,
-	"timer":      timers,
-	"ticker":     ticker,
-	"echo":       echoServer,
-	"version":    version,
+	"spawn_join":   spawnJoin,
+	"spawn_1m":     spawnMillion,
+	"parked":       parked,
+	"yield":        yield,
+	"pingpong":     pingPong,
+	"select":       selectFour,
+	"stream":       stream,
+	"ring":         threadRing,
+	"sieve":        primeSieve,
+	"skynet":       skynetMillion,
+	"timer":        timers,
+	"ticker":       ticker,
+	"pareto":       pareto,
+	"xchan":        func() { crossChannel(false) },
+	"xchan_locked": func() { crossChannel(true) },
+	"offload":      offload,
+	"echo":         echoServer,
+	"version":      version,
 }
 
 func main() {
