@@ -113,6 +113,7 @@ build = {
         "src/lua/lnet.c",
         "src/lua/loffload.c",
         "src/lua/lpack.c",
+        "src/lua/lpost.c",
         "src/lua/lread.c",
         "src/lua/lrouter.c",
         "src/lua/lrun.c",

@@ -456,69 +456,6 @@ struct rl_offload *rl_lua_fleet_pool(struct rl_lua_fleet *team, lua_State *L,
 	return pool;
 }
 
-/* A message in Lua: a handler's name and its arguments. */
-struct lpost {
-	struct rl_msg msg;
-	uint32_t from;
-	struct rl_parcel *parcel;
-};
-
-static void post_free(struct rl_msg *m)
-{
-	struct lpost *post = rl_container(m, struct lpost, msg);
-	rl_parcel_put(post->parcel);
-	free(post);
-}
-
-static void post_deliver(struct rl_shard *s, struct rl_msg *m)
-{
-	struct lpost *post = rl_container(m, struct lpost, msg);
-	struct rl_lua *h = s->vm.self;
-	lua_State *L = h->main;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, h->posted_ref);
-	lua_pushinteger(L, (lua_Integer)post->from + 1);
-	lua_pushlightuserdata(L, post->parcel);
-	rl_lua_run_tell(h, 2);
-	post_free(m);
-}
-
-/* post(shard, name, ...): call what `name` is there for on another shard, or on this one, in its
- * loop; never parks. Raises what cannot travel. */
-static int lfleet_post(lua_State *L)
-{
-	struct rl_lua *h = rl_lua_of(L);
-	struct rl_shard *s = &h->shard;
-	lua_Integer to = luaL_checkinteger(L, 1);
-	if (!s->fleet || to < 1 || (size_t)to > s->fleet->size)
-		rl_lua_misuse(L, h, "no such shard");
-	struct rl_parcel *parcel = rl_lua_pack(L, h, 2, lua_gettop(L) - 1, "message");
-	struct lpost *post = malloc(sizeof *post);
-	if (!post) {
-		rl_parcel_put(parcel);
-		return luaL_error(L, "not enough memory");
-	}
-	*post = (struct lpost){.msg = {.deliver = post_deliver, .drop = post_free}, .from = s->index,
-		.parcel = parcel};
-	rl_fleet_send(s, (unsigned)to - 1, &post->msg);
-	return 0;
-}
-
-/* opened(parcel) -> its values; of a message that is being delivered */
-static int lfleet_opened(lua_State *L)
-{
-	return rl_lua_unpack(L, rl_lua_of(L), lua_touserdata(L, 1));
-}
-
-/* posted(fn): what is called with (shard, parcel) for each message */
-static int lfleet_posted(lua_State *L)
-{
-	struct rl_lua *h = rl_lua_of(L);
-	lua_settop(L, 1);
-	luaL_unref(L, LUA_REGISTRYINDEX, h->posted_ref);
-	h->posted_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	return 0;
-}
-
 /* fleet_live() -> how many tasks live, in all shards; of others, when they fell asleep last */
 static int lfleet_live(lua_State *L)
 {
@@ -679,14 +616,10 @@ static const luaL_Reg functions[] = {
 	{"fleet_closing", lfleet_closing},
 	{"fleet_live", lfleet_live},
 	{"fleet_stats", lfleet_stats},
-	{"post", lfleet_post},
-	{"opened", lfleet_opened},
-	{"posted", lfleet_posted},
 	{NULL, NULL},
 };
 
 void rl_lua_open_fleet(lua_State *L, struct rl_lua *h)
 {
-	h->posted_ref = LUA_NOREF;
 	rl_lua_register(L, h, functions);
 }

@@ -362,6 +362,7 @@ int luaopen_ringlet_core(lua_State *L)
 	rl_lua_open_ticket(L, h);
 	rl_lua_open_schan(L, h);
 	rl_lua_open_fleet(L, h);
+	rl_lua_open_post(L, h);
 	rl_lua_open_health(L, h);
 	rl_lua_open_job(L, h);
 	rl_lua_open_topology(L, h);

@@ -149,6 +149,7 @@ void rl_lua_open_timer(lua_State *L, struct rl_lua *h);
 void rl_lua_open_signal(lua_State *L, struct rl_lua *h);
 void rl_lua_open_net(lua_State *L, struct rl_lua *h);
 void rl_lua_open_fleet(lua_State *L, struct rl_lua *h);
+void rl_lua_open_post(lua_State *L, struct rl_lua *h);
 void rl_lua_open_health(lua_State *L, struct rl_lua *h);
 void rl_lua_open_job(lua_State *L, struct rl_lua *h);
 void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);
