@@ -278,7 +278,7 @@ describe("shard_init", function()
         local ok, err = pcall(rl.run, function() end, {shards = 2})
         print(ok, err:match "^ringlet: cannot start the shards: cannot arrive",
           err:match "only.here")
-        print(rl.run(function() return "one shard goes" end))
+        print(rl.run(function() return "one shard goes" end, {shards = 1}))
       ]], "RINGLET_BACKEND=" .. backend)
       assert.equal(0, code, out)
       assert.equal("false\tringlet: cannot start the shards: cannot arrive\tonly.here\n"

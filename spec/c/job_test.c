@@ -383,13 +383,7 @@ static void load_all(struct member *m)
 		CHECK(steals > 0);
 }
 
-static void load_without_stealing(struct member *m)
-{
-	p.fleet->stealing = false; /* before anybody has a job */
-	load_all(m);
-}
-
-static void load_among(unsigned size, uint32_t usual, void (*act)(struct member *m))
+static void load_among(unsigned size, uint32_t usual, bool stays)
 {
 	const char *why = party_cannot();
 	if (why)
@@ -398,23 +392,24 @@ static void load_among(unsigned size, uint32_t usual, void (*act)(struct member 
 	p.vm = (struct rl_vm){.run = load_run, .job_begin = load_begin, .job_ended = load_ended};
 	share = torture_count(usual) / (size / 2);
 	loads = calloc(share * (size / 2), sizeof *loads);
-	party_run(&p, size, act);
+	p.stays = stays;
+	party_run(&p, size, load_all);
 	free(loads);
 }
 
 TEST(each_is_begun_and_ended_once_by_eight)
 {
-	load_among(8, 100000, load_all);
+	load_among(8, 100000, false);
 }
 
 TEST(each_is_begun_and_ended_once_by_two)
 {
-	load_among(2, 20000, load_all);
+	load_among(2, 20000, false);
 }
 
 TEST(each_is_begun_and_ended_once_without_stealing)
 {
-	load_among(4, 20000, load_without_stealing);
+	load_among(4, 20000, true);
 }
 
 int main(void)

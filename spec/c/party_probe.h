@@ -33,6 +33,7 @@ struct party {
 	struct rl_fleet *fleet;
 	unsigned size;
 	struct rl_vm vm;          /* `self` is the member */
+	bool stays;               /* on threads: without stealing */
 	void (*act)(struct member *m); /* on threads: what the first does before it closes all */
 	pthread_barrier_t gate;
 	struct member member[PARTY_MAX];
@@ -150,6 +151,7 @@ static inline void party_run(struct party *p, unsigned size, void (*act)(struct 
 	p->size = size;
 	p->act = act;
 	p->fleet = rl_fleet_new(size);
+	p->fleet->stealing = !p->stays;
 	pthread_barrier_init(&p->gate, NULL, size);
 	torture_run(size, party_thread, p);
 	pthread_barrier_destroy(&p->gate);
