@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A small HTTP/1.1 server: `luajit examples/http_hello.lua 127.0.0.1:8080` (port 0: any free one).
+-- A small HTTP/1.1 server: `luajit examples/http_hello.lua 127.0.0.1:8080 2` (port 0: any free one;
+-- then how many shards serve, or "auto": 1 unless told).
 -- Keeps connections alive, answers pipelined requests, and stops gracefully on SIGTERM or Ctrl-C:
 -- requests are finished, clients that are silent get 3 s, a second signal stops at once.
 -- GET /stats tells how many tasks live and how much memory the process takes.
@@ -47,7 +48,7 @@ local function serve(conn)
 end
 
 rl.run(function()
-  local server = assert(net.serve(arg[1] or "127.0.0.1:8080", serve))
+  local server = assert(net.serve(arg[1] or "127.0.0.1:8080", serve, {shards = "all"}))
   print("listening on " .. server:addr())
   io.stdout:flush()
-end, {signals = true, grace = 3})
+end, {signals = true, grace = 3, shards = tonumber(arg[2]) or arg[2] or 1})
