@@ -87,13 +87,17 @@ local function outcome(f)
   return f[3], unpack(f, 5, 4 + n)
 end
 
--- A failure that nobody waits for, unless somebody has.
-local function unheard(f)
-  local wanted = f[3]
-  local _, err, trace = outcome(f)
-  if not wanted and not cancel.is_cancel(err) then
+-- Tell of a failure, unless somebody wants the future or it was cancelled.
+local function report_failure(f, wanted)
+  local ok, err, trace = outcome(f)
+  if not ok and not wanted and not cancel.is_cancel(err) then
     task.report(err, trace or "", f)
   end
+end
+
+-- A job has failed, and nobody waits for it now.
+local function unheard(f)
+  report_failure(f, f[3])
 end
 
 core.jobs(run_job, unheard, cancel_job, running)
@@ -118,9 +122,7 @@ function M.settle(f, ok, ...)
   f[1] = false
   keep(f, true, ok, ...)
   core.wake_all(f[2], true)
-  if not ok and not wanted and not cancel.is_cancel((...)) then
-    task.report((...), (select(2, ...)) or "", f)
-  end
+  report_failure(f, wanted)
 end
 
 -- Functions that were looked at, and where one was found to assign an upvalue.

@@ -7,17 +7,9 @@
  */
 #include "rt/conduct.h"
 
-/* The earlier of two times, -1 being never. */
-static int64_t sooner(int64_t a, int64_t b)
-{
-	if (a < 0 || b < 0)
-		return a < 0 ? b : a;
-	return a < b ? a : b;
-}
-
 int64_t rl_conduct_next(const struct rl_shard *s)
 {
-	return sooner(s->due_ns, s->os->ops->next(s->os));
+	return rl_sooner(s->due_ns, s->os->ops->next(s->os));
 }
 
 /* Has it been woken, or is something due? */
@@ -56,7 +48,7 @@ bool rl_conduct_advance(struct rl_shard *s)
 	int64_t next = -1;
 	for (unsigned i = 0; i < f->size; i++)
 		if (rl_fleet_is_taken(&f->seats[i]))
-			next = sooner(next, rl_conduct_next(f->seats[i].shard));
+			next = rl_sooner(next, rl_conduct_next(f->seats[i].shard));
 	if (next < 0)
 		return false;
 	for (unsigned i = 0; i < f->size; i++) {

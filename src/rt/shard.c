@@ -244,14 +244,6 @@ void rl_alarm_stop(struct rl_shard *s, struct rl_alarm *a)
 		rl_list_remove(&a->timer.link);
 }
 
-/* The earlier of two deadlines, -1 being never. */
-static int64_t sooner(int64_t a, int64_t b)
-{
-	if (a < 0 || b < 0)
-		return a < 0 ? b : a;
-	return a < b ? a : b;
-}
-
 /* Take the next due timer. Where nobody outside decides it (sim), those of one instant are
  * permuted. */
 static struct rl_timer *take_due(struct rl_shard *s, struct rl_list *due)
@@ -306,7 +298,7 @@ static void fire_due(struct rl_shard *s)
 	s->fired = 0;
 	fire_deadlines(s);
 	fire_alarms(s);
-	s->due_ns = sooner(rl_wheel_next(s->deadlines), rl_wheel_next(s->alarms));
+	s->due_ns = rl_sooner(rl_wheel_next(s->deadlines), rl_wheel_next(s->alarms));
 }
 
 static void flush_dirty(struct rl_shard *s)
@@ -524,7 +516,7 @@ static int wait_fleet(struct rl_shard *s, bool done)
 	case RL_FLEET_BUSY:
 		return 0;
 	case RL_FLEET_CROWDED:
-		until_ns = sooner(until_ns, s->now_ns + RL_CROWDED_NS);
+		until_ns = rl_sooner(until_ns, s->now_ns + RL_CROWDED_NS);
 		break;
 	case RL_FLEET_SLEEP:
 		break;

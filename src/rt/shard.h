@@ -171,6 +171,14 @@ int rl_shard_turn(struct rl_shard *s);
 /* Turns until one of enum rl_loop_end; `brk`, if set by a signal handler or hook, breaks. */
 int rl_shard_loop(struct rl_shard *s, volatile sig_atomic_t *brk);
 
+/* The earlier of two times, -1 being never. */
+static inline int64_t rl_sooner(int64_t a, int64_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
 /* Fresh monotonic time; also what a deadline is reckoned from. */
 int64_t rl_shard_now(struct rl_shard *s);
 
