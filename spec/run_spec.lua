@@ -132,6 +132,17 @@ for _, backend in ipairs(H.BACKENDS) do
       assert.equal(0, rl.stats().tasks)
     end)
 
+    it("reports one at once, whatever timers were stopped", function()
+      local began = rl.now()
+      local err = H.raises(run, function()
+        rl.after(1e6):stop()
+        rl.timeout(1e6, rl.yield)
+        rl.chan():recv()
+      end)
+      assert.equal("deadlock", tostring(err):sub(1, 8))
+      assert.is_true(rl.now() - began < 100)
+    end)
+
     it("ends tasks that hold the loop only with a timer without calling that a deadlock", function()
       local ch = rl.chan()
       run(function()

@@ -111,6 +111,7 @@ static void forget_seam(struct rl_shard *s, int err)
 	rl_wheel_free(s->alarms);
 	s->deadlines = s->alarms = NULL;
 	s->due_ns = -1;
+	s->now_ns = 0;
 }
 
 int rl_shard_close(struct rl_shard *s)
@@ -291,6 +292,19 @@ static void fire_alarms(struct rl_shard *s)
 		s->vm.fired(s->vm.self);
 }
 
+static int64_t next_due(const struct rl_shard *s)
+{
+	return rl_sooner(rl_wheel_next(s->deadlines), rl_wheel_next(s->alarms));
+}
+
+/* What was due next may have been stopped since: nobody is to sleep for it. */
+static void forget_stopped(struct rl_shard *s)
+{
+	int64_t next_ns = next_due(s);
+	if (next_ns < 0 || next_ns > s->due_ns + RL_WHEEL_TICK_NS)
+		s->due_ns = next_ns;
+}
+
 static void fire_due(struct rl_shard *s)
 {
 	if (s->due_ns < 0 || s->now_ns < s->due_ns)
@@ -298,7 +312,7 @@ static void fire_due(struct rl_shard *s)
 	s->fired = 0;
 	fire_deadlines(s);
 	fire_alarms(s);
-	s->due_ns = rl_sooner(rl_wheel_next(s->deadlines), rl_wheel_next(s->alarms));
+	s->due_ns = next_due(s);
 }
 
 static void flush_dirty(struct rl_shard *s)
@@ -456,6 +470,7 @@ static bool is_outside(const struct rl_shard *s)
 /* Nothing is runnable: sleep until something can be, or say that nothing ever will. */
 static int wait_kernel(struct rl_shard *s)
 {
+	forget_stopped(s);
 	if (s->due_ns < 0 && !is_outside(s))
 		return RL_LOOP_DEADLOCK;
 	bool busy = s->vm.idle(s->vm.self);
@@ -504,6 +519,7 @@ static int wait_fleet(struct rl_shard *s, bool done)
 	}
 	if (!rl_list_empty(&s->dirty)) /* of what was collected */
 		return 0;
+	forget_stopped(s);
 	if (rl_fleet_spin(s))
 		return 0;
 	bool open = is_open(s);

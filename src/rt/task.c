@@ -25,11 +25,16 @@ static const char *const reason_names[RL_REASONS] = {
 	[RL_REASON_WRITE] = "write",
 	[RL_REASON_CLOSE] = "close",
 	[RL_REASON_RESOLVE] = "resolve",
+	[RL_REASON_OPEN] = "open",
 	[RL_REASON_SERVER] = "server",
 	[RL_REASON_OFFLOAD] = "offload",
 	[RL_REASON_WAIT] = "wait",
 	[RL_REASON_GROUP_CALL] = "group call",
 	[RL_REASON_GROUP_CONTROL] = "group control",
+	[RL_REASON_POOL_SUBMIT] = "pool submit",
+	[RL_REASON_POOL_WORK] = "pool work",
+	[RL_REASON_ACQUIRE] = "resource acquire",
+	[RL_REASON_LIMITER] = "limiter wait",
 };
 
 const char *rl_reason_name(unsigned reason)
