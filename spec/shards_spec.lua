@@ -174,6 +174,17 @@ on_each("a deadlock", function(it_)
     assert.truthy(text:find("shard 2:\n  task %d+ far: chan receive"))
   end)
 
+  it_("ends jobs that cannot be cancelled, and their futures", function(run)
+    local futures = {}
+    H.raises_text("deadlock", run, function()
+      for i = 1, 4 do
+        futures[i] = rl.spawn(function() rl.shield(function() rl.chan():recv() end) end)
+      end
+      rl.chan():recv()
+    end)
+    for i = 1, 4 do assert.equal("failed", futures[i]:status()) end
+  end)
+
   it_("is none while a timer of any shard runs", function(run)
     run(function()
       local got = rl.spawn_on(2, function()

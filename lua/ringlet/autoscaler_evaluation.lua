@@ -12,6 +12,7 @@ local core = require "ringlet.core"
 local policy = require "ringlet.autoscaler_target"
 local rules = require "ringlet.autoscaler_rules"
 local task = require "ringlet.task"
+local traced = require "ringlet.traced"
 local window = require "ringlet.autoscaler_window"
 
 local M = {}
@@ -42,13 +43,6 @@ end
 
 -- ---- events ------------------------------------------------------------------------------------
 
-local last_trace
-
-local function trace(err)
-  last_trace = debug.traceback("", 2)
-  return err
-end
-
 -- Our cancellation is not the function's failure; that of another task, raised again by it, is.
 local function pass_cancel(ok, ...)
   if not ok and cancel.is_cancel((...)) then
@@ -60,11 +54,9 @@ local function pass_cancel(ok, ...)
   return ok, ...
 end
 
--- pcall of a function of the user's.
-local function try(fn, a, b)
-  return pass_cancel(xpcall(function()
-    return fn(a, b)
-  end, trace))
+-- A call of a function of the user's.
+local function try(fn, ...)
+  return pass_cancel(traced.call(fn, ...))
 end
 
 local function record(self, event)
@@ -86,9 +78,9 @@ local function failed(self, at, what, err, code)
   })
   at.outcome = at.outcome or event
   if self.on_error then
-    local ok, second = try(self.on_error, event)
+    local ok, second, trace = try(self.on_error, event)
     if not ok then
-      task.report(second, last_trace, task.self())
+      task.report(second, trace, task.self())
     end
   end
 end

@@ -17,9 +17,11 @@ local LIBRARY = debug.getinfo(1, "S").source:gsub("deadlock%.lua$", "")
 local function is_ours(info)
   return info.source:sub(1, #LIBRARY) == LIBRARY
 end
+M.is_ours = is_ours
 
 -- What a function of the library was called on: the channel, mutex, ... among its locals.
-local OBJECT = {self = true, ch = true, scope = true, server = true}
+local OBJECT = {self = true, ch = true, scope = true, server = true,
+  pool = true}
 
 local function object_at(co, level)
   local i = 1
@@ -61,10 +63,15 @@ local function line_of(h)
   else
     where = h:traceback()
   end
-  return ("  task %d %s: %s%s, for %.3f s, at %s"):format(id, h:name() or "-",
+  local lodger = task.lodgers[h[1]]
+  local name = h:name() or lodger and lodger.f and lodger.pool.name or "-"
+  return ("  task %d %s: %s%s, for %.3f s, at %s"):format(id, name,
     reason ~= "" and reason or state, object and " on " .. object or "", since, where)
     .. (h.site and "\n    " .. h.site or "")
 end
+
+-- What else keeps a run from its end: functions that give a list of lines.
+M.more = {}
 
 -- A line for each task of this shard that is parked, and how many those are.
 function M.lines()
@@ -74,6 +81,11 @@ function M.lines()
   end
   if #all > LISTED then
     lines[#lines + 1] = ("  and %d more"):format(#all - LISTED)
+  end
+  for _, fn in ipairs(M.more) do
+    for _, line in ipairs(fn()) do
+      lines[#lines + 1] = line
+    end
   end
   return lines, #all
 end

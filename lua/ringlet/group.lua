@@ -11,8 +11,8 @@
 
 local client = require "ringlet.group_client"
 local core = require "ringlet.core"
+local future = require "ringlet.future"
 local home = require "ringlet.group_home"
-local jobs = require "ringlet.jobs"
 local link = require "ringlet.group_link"
 require "ringlet.group_move"
 local options = require "ringlet.options"
@@ -35,6 +35,10 @@ local KNOWN = {
 local TOLD = {"name", "init", "methods", "keys", "export", "import", "stateless", "stop",
   "capacity", "heartbeat", "fail_on_error"}
 local CLOSED = "ECLOSED: the group was stopped"
+
+local Future = future.kind(function(f, reason)
+  client.cancel(f.group, f.entry, reason)
+end)
 
 --- A sharded group, from `rl.group`. It travels: any shard may call it.
 -- @type group
@@ -285,9 +289,8 @@ function Group:submit(key, fn, ...)
     return nil, CLOSED, "ECLOSED"
   end
   local entry = {key = key, parcel = core.parcel_job(fn, key, ...), index = index_of(group, key)}
-  entry.future = jobs.promise(function(_, reason)
-    client.cancel(group, entry, reason)
-  end)
+  entry.future = future.new(Future)
+  entry.future.group, entry.future.entry = group, entry
   local ok, msg, code = client.accept(group, entry)
   if ok then
     ok, msg, code = client.admit(group, entry, self.timeout)

@@ -15,7 +15,7 @@ local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local errors = require "ringlet.errors"
 local fail = require "ringlet.fail"
-local jobs = require "ringlet.jobs"
+local future = require "ringlet.future"
 local post = require "ringlet.post"
 local routing = require "ringlet.group_routing"
 local run = require "ringlet.run_stop"
@@ -35,7 +35,7 @@ run.endings[#run.endings + 1] = function()
   for _, entry in pairs(pending) do
     local f = entry.future
     if f then
-      f[1], f[3], f[4], f[5] = false, false, 1, "the run has ended"
+      future.abandon(f, "the run has ended")
     end
   end
   groups, names, pending = {}, {}, {}
@@ -218,7 +218,7 @@ end
 function M.cancel(group, entry, reason)
   if entry.at ~= "sent" then
     pending[entry.id] = nil
-    jobs.settle(entry.future, false, cancel.error(reason))
+    future.settle(entry.future, false, cancel.error(reason))
   end
   withdraw(group, entry, {reason})
 end
@@ -277,14 +277,14 @@ end
 local function settle_future(entry, how, ...)
   local f = entry.future
   if how == "ok" then
-    jobs.settle(f, true, ...)
+    future.settle(f, true, ...)
   elseif how == "cancelled" then
-    jobs.settle(f, false, cancel.error((...)))
+    future.settle(f, false, cancel.error((...)))
   elseif how == "raised" then
-    jobs.settle(f, false, ...)
+    future.settle(f, false, ...)
   else
     local msg, code = ...
-    jobs.settle(f, false, errors.new(msg, code), "")
+    future.settle(f, false, errors.new(msg, code), "")
   end
 end
 

@@ -17,9 +17,9 @@ local run = require "ringlet.run_stop"
 local states = require "ringlet.group_states"
 local task = require "ringlet.task"
 local time = require "ringlet.time"
+local traced = require "ringlet.traced"
 
 local unparcel, now = core.unparcel, core.now
-local xpcall = xpcall
 local TIMES = 128 -- calls whose times are kept
 
 local M = {}
@@ -136,13 +136,6 @@ local function perform(w, call)
   return fn(w.user, unparcel(call.parcel))
 end
 
-local function traced(err)
-  if cancel.is_cancel(err) then
-    return {err, ""}
-  end
-  return {err, (debug.traceback("", 2):gsub("^\n", ""))}
-end
-
 local fail -- forward: a worker that fails begins anew
 
 -- Its task was cancelled: by the future of the call, by a forced stop, with the whole run, or by
@@ -158,15 +151,15 @@ local function settle_cancelled(w, call, err)
   end
 end
 
-local function settle_raised(w, call, raised)
-  if w.task.cancelled and cancel.is_cancel(raised[1]) then
-    settle_cancelled(w, call, raised[1])
+local function settle_raised(w, call, err, trace)
+  if w.task.cancelled and cancel.is_cancel(err) then
+    settle_cancelled(w, call, err)
     return
   end
   w.failed = w.failed + 1
-  settle(w, call, "raised", raised[1], raised[2])
+  settle(w, call, "raised", err, trace)
   if w.group.fail_on_error then
-    fail(w, "a method raised: " .. tostring(raised[1]))
+    fail(w, "a method raised: " .. tostring(err))
   end
 end
 
@@ -181,14 +174,14 @@ local function ended(w, call, generation, ok, ...)
     w.done = w.done + 1
     settle(w, call, "ok", ...)
   else
-    settle_raised(w, call, (...))
+    settle_raised(w, call, ...)
   end
 end
 
 local function do_call(w, call)
   leave_queue(w, call)
   w.began, w.waited = w.began + 1, w.waited + now() - call.came
-  ended(w, call, w.generation, xpcall(perform, traced, w, call))
+  ended(w, call, w.generation, traced.call(perform, w, call))
 end
 
 -- An item: fn(w) in its turn, then done(ok, result or error).
@@ -196,12 +189,12 @@ local function item_ended(w, item, generation, ok, result)
   if w.generation == generation then
     w.current = nil
     item.settled = true
-    item.done(ok, ok and result or not ok and result[1])
+    item.done(ok, result)
   end
 end
 
 local function do_item(w, item)
-  item_ended(w, item, w.generation, xpcall(item.fn, traced, w))
+  item_ended(w, item, w.generation, traced.call(item.fn, w))
 end
 
 -- ---- progress -----------------------------------------------------------------------------------
@@ -296,7 +289,7 @@ local function init(w)
 end
 
 -- The end of init, unless it is out of date.
-local function begun(w, generation, done, ok, state)
+local function begun(w, generation, done, ok, state, trace)
   if w.generation ~= generation or w.state ~= "pending" then
     return
   end
@@ -309,10 +302,10 @@ local function begun(w, generation, done, ok, state)
     return
   end
   states.move(w, "failed")
-  if cancel.is_cancel(state[1]) then
+  if cancel.is_cancel(state) then
     done(false, CLOSED, "")
   else
-    done(false, state[1], state[2])
+    done(false, state, trace)
   end
 end
 
@@ -320,7 +313,7 @@ end
 local function begin(w, done)
   states.move(w, "pending")
   w.starter = task.go(function(generation)
-    begun(w, generation, done, xpcall(init, traced, w))
+    begun(w, generation, done, traced.call(init, w))
   end, w.generation)
   w.starter:name(("%s %d: init"):format(w.group.name, w.index))
 end

@@ -13,9 +13,10 @@ local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local errors = require "ringlet.errors"
 local fail = require "ringlet.fail"
-local jobs = require "ringlet.jobs"
+local future = require "ringlet.future"
 local options = require "ringlet.options"
 local task = require "ringlet.task"
+local traced = require "ringlet.traced"
 
 local call_open, call_end = core.call_open, core.call_end
 local submit, wait, results = core.offload_submit, core.offload_wait, core.offload_results
@@ -26,28 +27,20 @@ local MAX_THREADS, MAX_MAX, IDLE, QUEUE = 16, 999, 10, 1024
 
 -- ---- in a helper's state ----
 
-local trace
-
-local function trap(err)
-  trace = debug.traceback("", 2):sub(2)
-  return err
-end
-
 -- What cannot travel goes home as text.
 local function finish(call, ok, ...)
   if ok then
     call_end(call, true, ...)
     return
   end
-  local err, where = (...), trace or ""
-  trace = nil
+  local err, where = ...
   if not pcall(call_end, call, false, err, where) then
     call_end(call, false, tostring(err), where)
   end
 end
 
 local function perform(call, fn, ...)
-  finish(call, xpcall(fn, trap, ...))
+  finish(call, traced.call(fn, ...))
 end
 
 -- Called once in a helper's state: what runs each call there.
@@ -106,94 +99,40 @@ end
 local futures = setmetatable({}, {__mode = "v"})
 local last = 0
 
--- The future of a call is that of a job, {pending, call, ok, n, results...}, but has its results as
--- soon as it is settled, and a wait queue of its own when somebody waits.
-local Future = {}
-for name, value in pairs(jobs.Future) do
-  Future[name] = value
-end
-Future.__index = Future
-
-local outcome = jobs.outcome
-
-local function failure_of(_, msg, code)
-  return errors.new(msg, code)
-end
-
-local function outcome_of(ok, ...)
-  if ok == nil then
-    return false, failure_of(fail(...))
-  end
-  return ok, ...
-end
-
-local function results_of(call)
-  return outcome_of(results(call))
-end
-
--- It has ended here; `keep` is given what came of it. Returns whether anybody waited.
-local function settle(f, ...)
-  f[1] = false
-  jobs.keep(f, ...)
-  return rawget(f, "q") and core.wake_all(f.q) > 0
-end
-
-local function queue_of(f)
-  local q = rawget(f, "q")
-  if not q then
-    q = core.waitq()
-    f.q = q
-  end
-  return q
-end
-
-function Future:join(t)
-  if self[1] then
-    local ok, code = core.wait(queue_of(self), t, core.reasons.join)
-    if ok == nil then
-      return fail(code)
-    end
-  end
-  return outcome(self)
-end
-
-function Future:cancel(reason)
-  if self[1] then
-    core.offload_cancel(self[2])
-    settle(self, true, false, cancel.error(reason))
-  end
-end
-
-function Future:poll_()
-  if not self[1] then
-    return true, outcome(self)
-  end
-  queue_of(self)
-  return false
-end
+-- Cancelled, the call is settled at once.
+local Future = future.kind(function(f, reason)
+  core.offload_cancel(f.call)
+  future.put(f, false, cancel.error(reason))
+end)
 
 -- The run ends: what has not come by now never will.
 function M.abandon_all(why)
   for _, f in pairs(futures) do
     if f[1] then
-      settle(f, true, false, why)
+      future.put(f, false, why)
     end
   end
 end
 
--- The core's word that a call with a future is home. A failure that nobody waits for is told; that
--- the pool was closed is not.
+-- The results of a call, or its error; of one that never began, why, which is nothing to report.
+local function settle(f, made, ok, ...)
+  if not made then
+    future.settle(f, false, ok)
+  elseif ok == nil then
+    local _, msg, code = fail(...)
+    future.put(f, false, errors.new(msg, code))
+  else
+    future.settle(f, ok, ...)
+  end
+end
+
+-- The core's word that a call with a future is home.
 local function settled(number, call)
   local f = futures[number]
   if f and not f[1] then -- cancelled meanwhile
     return
   end
-  f = f or setmetatable({true, call, false, false}, Future)
-  local waited = settle(f, pcall(results_of, call))
-  local ok, err, where = outcome(f)
-  if not ok and not waited and results(call) ~= nil and not cancel.is_cancel(err) then
-    task.report(err, where or "", f)
-  end
+  settle(f or future.new(Future), pcall(results, call))
 end
 
 --- Helper threads of your own, from `rl.offload_pool`. A pool travels: a job may use it on its
@@ -210,7 +149,8 @@ local function new_future(pool, lines, fn, ...)
   if not call then
     return nil, lined
   end
-  local f = setmetatable({true, call, false, false}, Future)
+  local f = future.new(Future)
+  f.call = call
   futures[number] = f
   return f, lined
 end
@@ -321,10 +261,10 @@ function Pool:submit(fn, ...)
     return fail(lined)
   end
   if lined then
-    local ok, code = core.offload_room(f[2])
+    local ok, code = core.offload_room(f.call)
     if ok == nil then
       f[1] = false
-      core.offload_cancel(f[2])
+      core.offload_cancel(f.call)
       return fail(code)
     end
   end

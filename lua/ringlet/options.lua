@@ -39,6 +39,62 @@ function M.check(opts, known, level)
   return opts
 end
 
+local function bound_text(bound)
+  local text = bound.whole and "a whole number" or "a number"
+  if bound.above then
+    return ("%s more than %g"):format(text, bound.above)
+  elseif bound.max then
+    return ("%s from %g to %g"):format(text, bound.min, bound.max)
+  end
+  return ("%s of at least %g"):format(text, bound.min)
+end
+
+local function is_within(bound, v)
+  local is_whole = v % 1 == 0 or v == math.huge
+  return v == v and (v ~= math.huge or bound.infinite) and (not bound.whole or is_whole)
+    and v >= (bound.min or -math.huge) and v <= (bound.max or math.huge)
+    and v > (bound.above or -math.huge)
+end
+
+--- Check one value: a number against a bound, a string against a list of names. Raises at the
+-- caller's caller.
+-- @tparam any v a number, or a string of a list; other values are no matter of a bound
+-- @tparam table bound {min=, max=, above=, whole=, infinite=}, or a list of names
+-- @tparam string what it is, for the message
+-- @tparam[opt=2] integer level as for `check`
+function M.bound(v, bound, what, level)
+  if type(v) == "number" and not bound[1] then
+    if not is_within(bound, v) then
+      error(("%s must be %s, not %s"):format(what, bound_text(bound), v), (level or 2) + 1)
+    end
+  elseif type(v) == "string" and bound[1] then
+    for _, name in ipairs(bound) do
+      if v == name then
+        return
+      end
+    end
+    error(("%s must be '%s', not '%s'"):format(what, table.concat(bound, "' or '"), v),
+      (level or 2) + 1)
+  end
+end
+
+--- Check the values of an options table whose names and types are right.
+-- @tparam table opts
+-- @tparam table bounds name = as for `bound`
+-- @tparam[opt=2] integer level as for `check`
+function M.bounds(opts, bounds, level)
+  for name, bound in pairs(bounds) do
+    M.bound(opts[name], bound, "option '" .. name .. "'", (level or 2) + 1)
+  end
+end
+
+--- Check a function. Raises at the caller's caller.
+function M.callable(fn, level)
+  if type(fn) ~= "function" then
+    error("function expected, got " .. type(fn), (level or 2) + 1)
+  end
+end
+
 --- Check a timeout: nil, or a number of seconds that is one.
 function M.seconds(t, level)
   if t ~= nil and (type(t) ~= "number" or t ~= t) then

@@ -33,12 +33,19 @@ M.stoppers = setmetatable({}, {__mode = "k"})
 -- What modules do when the run is over in this shard: a list of functions.
 M.endings = {}
 
+-- What modules do when every task is cancelled, with what waits to become one: a list of functions
+-- of the reason.
+M.cancels = {}
+
 local function cancel_here(reason)
   if M.active then
     M.active.ending = true
   end
   for _, h in ipairs(task.all()) do
     h:cancel(reason)
+  end
+  for _, fn in ipairs(M.cancels) do
+    fn(reason)
   end
 end
 post.on("cancel all", function(_, reason)

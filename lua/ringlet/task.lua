@@ -39,11 +39,16 @@ end
 local anchored = {} -- luacheck: ignore 241
 local on_error
 
+-- slot -> whether the task there, which was made without a handle, was given one.
+M.seen = {}
+
+local seen = M.seen
+
 local function handle_of(slot, id)
   local h = handles[slot]
   if not h or h[2] ~= id then
     h = setmetatable({slot, id, 0, false}, Task)
-    handles[slot] = h
+    handles[slot], seen[slot] = h, true
     core.handled(slot)
   end
   return h
@@ -365,6 +370,10 @@ M.workers = setmetatable({}, {__mode = "k"})
 M.jobs = {}
 M.on_job_failed = nil
 
+-- slot -> {lost_ =}: what runs somebody else's task in this one, as workers of pools do. When
+-- this one fails, lodger:lost_(err, trace) is called; whether that told of the failure.
+M.lodgers = {}
+
 -- The running task is about to raise an error that came from another thread, with its traceback
 -- there: that of the task will go on with it.
 function M.blame(err, trace)
@@ -406,7 +415,14 @@ local function ended(slot, id, ok, err, co, dropped)
   if job then
     M.jobs[slot] = false
     M.on_job_failed(job, err, trace)
-  elseif h.parent then
+    return
+  end
+  local lodger = not ok and M.lodgers[slot]
+  if lodger then
+    M.lodgers[slot] = false
+    quiet = lodger:lost_(err, trace) or quiet
+  end
+  if h.parent then
     leave_parent(h, ok, err)
   elseif not ok and joined == 0 and not h.main and not quiet and not cancel.is_cancel(err) then
     report(err, trace or "", h)
@@ -435,7 +451,7 @@ function M.abandon_all(why)
   for _, h in ipairs(M.all()) do
     local slot, trace = h[1], h:traceback()
     core.abandon(slot)
-    M.wards[slot] = false
+    M.wards[slot], M.lodgers[slot] = false, false
     if M.jobs[slot] then
       M.on_job_failed(M.jobs[slot], why, trace)
       M.jobs[slot] = false

@@ -7,7 +7,8 @@
  *
  * At the origin it is a full userdata with a wait queue, in a future: {pending, job, ...}, a table
  * that the shard holds by a number until the job has ended. Its results are made when somebody asks
- * for them, in the task that asks.
+ * for them, in the task that asks. A future with an owner, which is true in the table, is one whose
+ * end is told whatever it is.
  */
 #include "lua/lrun.h"
 
@@ -22,12 +23,12 @@
 #define JOB "ringlet.job"
 #define SETTLED "ringlet.job.settled"  /* its results were taken: nothing is left to collect */
 
-enum { FUTURE_PENDING = 1, FUTURE_JOB = 2 };
+enum { FUTURE_PENDING = 1, FUTURE_JOB = 2, FUTURE_OWNER = 5 };
 
 struct ljob {
 	struct lwaitq q;        /* first: what waits takes it for a wait queue */
 	struct rl_job *job;     /* NULL: settled */
-	int number;
+	int number;             /* 0: not submitted yet, both references are the origin's */
 };
 
 static struct ljob *check_job(lua_State *L, int arg)
@@ -35,14 +36,22 @@ static struct ljob *check_job(lua_State *L, int arg)
 	return luaL_checkudata(L, arg, JOB);
 }
 
+/* The origin does not want it any more. */
+static void let_go(struct ljob *l)
+{
+	struct rl_job *job = l->job;
+	l->job = NULL;
+	job->self = NULL;
+	if (l->number == 0)
+		rl_job_put(job);
+	rl_job_put(job);
+}
+
 static int ljob_gc(lua_State *L)
 {
 	struct ljob *l = check_job(L, 1);
-	if (!l->job)
-		return 0;
-	l->job->self = NULL;
-	rl_job_put(l->job);
-	l->job = NULL;
+	if (l->job)
+		let_go(l);
 	return 0;
 }
 
@@ -81,6 +90,38 @@ static struct rl_job *runner_job(lua_State *L)
 	return lua_touserdata(L, 1);
 }
 
+static void check_run(lua_State *L, struct rl_lua *h)
+{
+	if (!h->shard.fleet)
+		rl_lua_misuse(L, h, "not inside a task: jobs are submitted while rl.run is active");
+}
+
+/* The future at `future` gets a job with this work, a reference to which is taken over; what is
+ * above it goes. */
+static struct ljob *add_job(lua_State *L, struct rl_lua *h, int future, struct rl_parcel *work)
+{
+	struct rl_job *job = rl_job_new(&h->shard, work);
+	if (!job) {
+		rl_parcel_put(work);
+		luaL_error(L, "not enough memory");
+	}
+	lua_settop(L, future);
+	struct ljob *l = rl_lua_new(L, sizeof *l, JOB);
+	rl_lwait_init(&l->q);
+	l->job = job;
+	l->number = 0;
+	lua_rawseti(L, future, FUTURE_JOB);
+	return l;
+}
+
+/* The job of the future on top is about to be submitted. */
+static struct rl_job *number_job(lua_State *L, struct rl_lua *h, struct ljob *l)
+{
+	l->number = keep_future(L, h);
+	l->job->self = l;
+	return l->job;
+}
+
 /* submit(shard|false, future, parcel) or submit(shard|false, future, nil, fn, ...) -> future: to
  * one shard, or to any; the future gets the job. Raises what cannot travel. */
 static int ljob_submit(lua_State *L)
@@ -88,29 +129,46 @@ static int ljob_submit(lua_State *L)
 	struct rl_lua *h = rl_lua_of(L);
 	struct rl_shard *s = &h->shard;
 	lua_Integer to = lua_tointeger(L, 1);
-	if (!s->fleet)
-		rl_lua_misuse(L, h, "not inside a task: jobs are submitted while rl.run is active");
+	check_run(L, h);
 	if (to < 0 || (size_t)to > s->fleet->size)
 		rl_lua_misuse(L, h, "no such shard");
 	struct rl_parcel *work = lua_isnil(L, 3)
 		? rl_lua_pack_job(L, h, 4, lua_gettop(L) - 3) : rl_parcel_get(rl_lua_check_parcel(L, 3));
-	struct rl_job *job = rl_job_new(s, work);
-	if (!job) {
-		rl_parcel_put(work);
-		return luaL_error(L, "not enough memory");
-	}
-	lua_settop(L, 2);
-	struct ljob *l = rl_lua_new(L, sizeof *l, JOB);
-	rl_lwait_init(&l->q);
-	l->job = job;
-	lua_rawseti(L, 2, FUTURE_JOB);
-	l->number = keep_future(L, h);
-	job->self = l;
+	struct rl_job *job = number_job(L, h, add_job(L, h, 2, work));
 	if (to > 0)
 		rl_job_submit_to(s, job, (unsigned)to - 1);
 	else
 		rl_job_submit(s, job);
 	return 1;
+}
+
+/* job_prepare(future, fn, ...) -> future: which gets the job, to be submitted later or never.
+ * Raises what cannot travel. */
+static int ljob_prepare(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	check_run(L, h);
+	add_job(L, h, 1, rl_lua_pack_job(L, h, 2, lua_gettop(L) - 1));
+	return 1;
+}
+
+/* job_launch(future): submit what was prepared, to any shard */
+static int ljob_launch(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	check_run(L, h);
+	lua_settop(L, 1);
+	lua_rawgeti(L, 1, FUTURE_JOB);
+	struct ljob *l = check_job(L, 2);
+	lua_settop(L, 1);
+	rl_job_submit(&h->shard, number_job(L, h, l));
+	return 0;
+}
+
+/* job_copy(job) -> fn, ...: copies of what was prepared, for this shard */
+static int ljob_copy(lua_State *L)
+{
+	return rl_lua_unpack(L, rl_lua_of(L), check_job(L, 1)->job->work);
 }
 
 /* job_revoke(job) -> true when it has not begun, and never will: its future is settled */
@@ -120,11 +178,11 @@ static int ljob_revoke(lua_State *L)
 	struct ljob *l = check_job(L, 1);
 	bool revoked = l->job && rl_job_revoke(l->job);
 	if (revoked) {
-		l->job->self = NULL;
-		take_future(L, h, l->number);
-		lua_pop(L, 1);
-		rl_job_put(l->job);
-		l->job = NULL;
+		if (l->number > 0) {
+			take_future(L, h, l->number);
+			lua_pop(L, 1);
+		}
+		let_go(l);
 		rl_waitq_wake(&h->shard, &l->q.side[0], 0, true);
 	}
 	lua_pushboolean(L, revoked);
@@ -234,13 +292,13 @@ static int ljob_end(lua_State *L)
 	return 0;
 }
 
-/* jobs(run, unheard, cancel, running): the function that runs a job, (job, slot); what is called
- * with the future of one that has failed, and nobody waits for; what is called with (slot, reason's
- * parcel) when one is to be cancelled; the jobs by the slots of their tasks */
+/* jobs(run, told, cancel, running): the function that runs a job, (job, slot); what is called with
+ * (future, ok) of one that has failed, and nobody waits for, or that has an owner; what is called
+ * with (slot, reason's parcel) when one is to be cancelled; the jobs by the slots of their tasks */
 static int ljob_hooks(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
-	int *refs[] = {&h->running_ref, &h->cancel_job_ref, &h->unheard_ref, &h->run_job_ref};
+	int *refs[] = {&h->running_ref, &h->cancel_job_ref, &h->told_ref, &h->run_job_ref};
 	lua_settop(L, 4);
 	for (int i = 0; i < 4; i++) {
 		luaL_unref(L, LUA_REGISTRYINDEX, *refs[i]);
@@ -249,11 +307,29 @@ static int ljob_hooks(lua_State *L)
 	return 0;
 }
 
-/* job_futures() -> those that are pending, by number, among numbers; they are forgotten */
+/* The job of the future on top comes home to nobody. */
+static void forget_future(lua_State *L)
+{
+	if (!lua_istable(L, -1))
+		return;
+	lua_rawgeti(L, -1, FUTURE_JOB);
+	struct ljob *l = lua_touserdata(L, -1);
+	if (l->job)
+		l->job->self = NULL;
+	lua_pop(L, 1);
+}
+
+/* job_futures() -> those that are pending, by number, among numbers; they are forgotten, and so are
+ * jobs of theirs that end later */
 static int ljob_futures(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->futures_ref);
+	for (int i = 1; i <= h->futures_len; i++) {
+		lua_rawgeti(L, -1, i);
+		forget_future(L);
+		lua_pop(L, 1);
+	}
 	lua_newtable(L);
 	lua_rawseti(L, LUA_REGISTRYINDEX, h->futures_ref);
 	h->futures_len = h->futures_free = 0;
@@ -302,17 +378,24 @@ void rl_lua_job_ended(void *self, struct rl_job *job)
 	lua_pushboolean(L, 0);
 	lua_rawseti(L, -2, FUTURE_PENDING);
 	unsigned waiters = rl_waitq_wake(&h->shard, &l->q.side[0], 0, true);
-	if (job->ok || waiters > 0) {
+	lua_rawgeti(L, -1, FUTURE_OWNER);
+	bool owned = lua_toboolean(L, -1);
+	lua_pop(L, 1);
+	if (!owned && (job->ok || waiters > 0)) {
 		lua_pop(L, 1);
 		return;
 	}
-	lua_rawgeti(L, LUA_REGISTRYINDEX, h->unheard_ref);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->told_ref);
 	lua_insert(L, -2);
-	rl_lua_run_tell(h, 1);
+	lua_pushboolean(L, job->ok);
+	rl_lua_run_tell(h, 2);
 }
 
 static const luaL_Reg functions[] = {
 	{"submit", ljob_submit},
+	{"job_prepare", ljob_prepare},
+	{"job_launch", ljob_launch},
+	{"job_copy", ljob_copy},
 	{"job_revoke", ljob_revoke},
 	{"job_cancel", ljob_cancel},
 	{"job_results", ljob_results},
@@ -331,7 +414,7 @@ static const luaL_Reg methods[] = {
 
 void rl_lua_open_job(lua_State *L, struct rl_lua *h)
 {
-	h->run_job_ref = h->unheard_ref = h->cancel_job_ref = h->running_ref = LUA_NOREF;
+	h->run_job_ref = h->told_ref = h->cancel_job_ref = h->running_ref = LUA_NOREF;
 	lua_newtable(L);
 	h->futures_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	rl_lua_class(L, h, JOB, methods);

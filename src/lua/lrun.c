@@ -18,6 +18,7 @@
 #include "lua/lfleet.h"
 #include "lua/lhealth.h"
 #include "lua/lticket.h"
+#include "lua/lwait.h"
 #include "rt/watch.h"
 
 #include <stdio.h>
@@ -261,6 +262,8 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 	int status = rl_resume(t->co, h->main, nargs, &nres);
 	rl_shard_running(&h->shard, false);
 	h->running = NULL;
+	if (h->backup)
+		rl_lwait_rouse_backup(h);
 	if (atomic_load_explicit(&h->shard.overran, memory_order_relaxed))
 		tell_overran(h, t);
 	if (atomic_load_explicit(&h->shard.stalled_ns, memory_order_relaxed))

@@ -297,8 +297,27 @@ static int lshard_gc(lua_State *L)
 	return 0;
 }
 
+/* clock() -> where the shard's time is, 0 outside of a run; rl_shard_now; the shard it takes */
+static int lshard_clock(lua_State *L)
+{
+	struct rl_shard *s = &rl_lua_of(L)->shard;
+	lua_pushlightuserdata(L, &s->now_ns);
+	lua_pushlightuserdata(L, (void *)rl_shard_now);
+	lua_pushlightuserdata(L, s);
+	return 3;
+}
+
+/* hold(n): so many more things, or fewer, keep run alive */
+static int lshard_hold(lua_State *L)
+{
+	rl_lua_of(L)->shard.holds += (unsigned)lua_tointeger(L, 1);
+	return 0;
+}
+
 static const luaL_Reg functions[] = {
 	{"now", lshard_now},
+	{"clock", lshard_clock},
+	{"hold", lshard_hold},
 	{"time", lshard_time},
 	{"random", lshard_random},
 	{"stats", lshard_stats},

@@ -25,6 +25,7 @@
 
 #define RL_FIRED_MAX 32 /* timers told at a time */
 
+struct lwaitq;
 struct rl_port;
 struct rl_watch;
 struct rl_signals;
@@ -60,6 +61,7 @@ struct rl_lua {
 	bool credit_on;
 	bool looping;
 	int pins;                /* > 0: below the running code is C that cannot be yielded across */
+	struct lwaitq *backup;   /* who rests there is roused when the running task gives up its turn */
 	unsigned handles;        /* open I/O objects, for the leak check */
 	uint32_t credit_seq;     /* the run that exhausted its credit last, and when it first did */
 	int64_t credit_ns;
@@ -71,7 +73,7 @@ struct rl_lua {
 	/* Before a task runs that was woken from a read: put the bytes on its stack. Returns how many
 	 * values, 0: it has to look itself. */
 	int (*give)(struct rl_lua *h, struct rl_task *t);
-	int run_job_ref, unheard_ref, cancel_job_ref, running_ref; /* registry: see ljob.c */
+	int run_job_ref, told_ref, cancel_job_ref, running_ref; /* registry: see ljob.c */
 	int futures_ref, futures_len, futures_free; /* registry: futures by number, or the next free */
 	int posted_ref;          /* registry: function(shard, parcel) of each message */
 	int stalled_ref, noted_ref; /* registry: see lhealth.c */

@@ -127,6 +127,68 @@ void rl_lwait_wake_all(lua_State *L, struct rl_lua *h, int index)
 	hand_all(L, h, &check_waitq(L, index)->side[WAIT], index + 1);
 }
 
+/* rest(q, reason) -> what rouse gives | nil, code: wait as a daemon, whatever the task is else. The
+ * task's backup is not needed any more. */
+static int lwait_rest(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	struct lwaitq *q = check_waitq(L, 1);
+	struct rl_task *t = rl_lua_check_park(L, h);
+	h->backup = NULL;
+	if (!(t->flags & (RL_TASK_CANCEL | RL_TASK_DAEMON))) {
+		t->flags |= RL_TASK_DAEMON;
+		h->shard.daemons++;
+	}
+	return rl_lua_park(L, h, &q->side[WAIT], (unsigned)lua_tointeger(L, 2), -1);
+}
+
+static void undaemon(struct rl_lua *h, struct rl_task *t)
+{
+	if (!(t->flags & RL_TASK_DAEMON))
+		return;
+	t->flags &= (uint8_t)~RL_TASK_DAEMON;
+	h->shard.daemons--;
+}
+
+/* rouse(q, v) -> boolean: wake who rests there, if anybody does; it is no daemon any more */
+static int lwait_rouse(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	struct rl_clause *c = rl_waitq_first(&check_waitq(L, 1)->side[WAIT]);
+	if (c) {
+		undaemon(h, c->task);
+		hand(L, h, c, 2);
+	}
+	lua_pushboolean(L, c != NULL);
+	return 1;
+}
+
+/* backup(q|nil): who rests there is roused, with true, when the running task gives up its turn. The
+ * caller sees to it that the queue lives until then. */
+static int lwait_backup(lua_State *L)
+{
+	rl_lua_of(L)->backup = lua_isnil(L, 1) ? NULL : check_waitq(L, 1);
+	return 0;
+}
+
+/* backup_at(q) -> where the backup is kept, what to put there for q: for compiled code */
+static int lwait_backup_at(lua_State *L)
+{
+	lua_pushlightuserdata(L, &rl_lua_of(L)->backup);
+	lua_pushlightuserdata(L, check_waitq(L, 1));
+	return 2;
+}
+
+void rl_lwait_rouse_backup(struct rl_lua *h)
+{
+	struct rl_clause *c = rl_waitq_first(&h->backup->side[WAIT]);
+	h->backup = NULL;
+	if (c) {
+		undaemon(h, c->task);
+		rl_wait_fire(&h->shard, c, 0, 0);
+	}
+}
+
 /* wake_all(q, ...) -> how many */
 static int lwait_wake_all(lua_State *L)
 {
@@ -222,6 +284,17 @@ static int lwait_fail_offers(lua_State *L)
 	struct rl_lua *h = rl_lua_of(L);
 	struct lwaitq *q = check_waitq(L, 1);
 	lua_pushinteger(L, hand_all(L, h, &q->side[OFFER], 2));
+	return 1;
+}
+
+/* offers(q) -> how many offer */
+static int lwait_offers(lua_State *L)
+{
+	lua_Integer n = 0;
+	const struct rl_list *head = &check_waitq(L, 1)->side[OFFER].waiters;
+	for (const struct rl_list *l = head->next; l != head; l = l->next)
+		n++;
+	lua_pushinteger(L, n);
 	return 1;
 }
 
@@ -336,6 +409,10 @@ static const luaL_Reg functions[] = {
 	{"wait", lwait_wait},
 	{"offer", lwait_offer},
 	{"wake", lwait_wake},
+	{"rest", lwait_rest},
+	{"rouse", lwait_rouse},
+	{"backup", lwait_backup},
+	{"backup_at", lwait_backup_at},
 	{"wake_all", lwait_wake_all},
 	{"take", lwait_take},
 	{"fail_offers", lwait_fail_offers},
@@ -343,6 +420,7 @@ static const luaL_Reg functions[] = {
 	{"receive", lwait_receive},
 	{"shut", lwait_shut},
 	{"waits", lwait_waits},
+	{"offers", lwait_offers},
 	{"wait_any", lwait_any},
 	{NULL, NULL},
 };

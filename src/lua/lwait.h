@@ -17,4 +17,7 @@ void rl_lwait_init(struct lwaitq *q);
 /* End the wait of everybody on the wait queue at `index` with the values above it. */
 void rl_lwait_wake_all(lua_State *L, struct rl_lua *h, int index);
 
+/* The running task has given up its turn: rouse its backup, which it has. */
+void rl_lwait_rouse_backup(struct rl_lua *h);
+
 #endif
