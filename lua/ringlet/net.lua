@@ -19,6 +19,7 @@ require "ringlet.vm"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local net_conn = require "ringlet.net_conn"
+local net_heartbeat = require "ringlet.net_heartbeat"
 local net_listen = require "ringlet.net_listen"
 local options = require "ringlet.options"
 
@@ -168,7 +169,12 @@ end
 local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
   total_timeout = "number", max_connections = "number", buffers = "boolean", name = "string",
   shards = "number|string|table", accept = "string", placement = "string",
+  max_per_address = "number", ipv6_prefix = "number", heartbeat = "boolean|table",
 }))
+
+local SERVE_BOUNDS = {
+  max_per_address = {min = 1, whole = true}, ipv6_prefix = {min = 1, max = 128, whole = true},
+}
 
 local ACCEPT = {reuseport = true, handover = true}
 local PLACEMENT = {fewest = true, turn = true}
@@ -203,7 +209,12 @@ local function shards_of(wanted)
   return (list[2] or list[1] ~= own) and list or nil
 end
 
-local function check_serve(opts)
+local function check_serve(opts, handlers)
+  options.bounds(opts, SERVE_BOUNDS, 3)
+  net_heartbeat.check(opts.heartbeat, 3)
+  if handlers.protocol and type(opts.heartbeat) == "table" and opts.heartbeat.beat then
+    error("heartbeat.beat: the protocol has heartbeats of its own, or none", 3)
+  end
   if opts.max_connections and opts.max_connections < 1 then
     error("max_connections: at least 1 expected", 3)
   elseif opts.accept and not ACCEPT[opts.accept] then
@@ -233,6 +244,12 @@ end
 -- @tparam[opt] table opts
 -- @tparam[opt=65536] integer opts.max_connections from there on clients wait in the backlog; of
 -- several shards each has an equal part of it, rounded up
+-- @tparam[opt] integer opts.max_per_address connections that one client address may have, on all
+-- shards together; more are reset at once, and counted as `refused`
+-- @tparam[opt=64] integer opts.ipv6_prefix bits of an IPv6 address that tell whose it is, for that
+-- @tparam[opt] boolean|table opts.heartbeat look after connections, in three levels; true, or
+-- {keepalive =, every =, late =, beat =, on_weight =, check =, max_load =, metrics =, batch =,
+-- share =, idle =, classify =, on_evict =}, which the guide "Many connections" explains
 -- @tparam[opt=1024] integer opts.backlog connections that wait to be accepted
 -- @tparam[opt=false] boolean opts.reuseport several sockets may listen on the address
 -- @tparam[opt=false] boolean opts.v6only no IPv4 on an IPv6 address
@@ -261,7 +278,7 @@ function net.serve(addr, handler, opts)
   local host, port = parse(addr, 2)
   opts = options.check(opts, SERVE)
   local handlers = server.handlers(handler, 3)
-  check_serve(opts)
+  check_serve(opts, handlers)
   local shards = shards_of(opts.shards)
   if shards then
     local spread = require "ringlet.net_spread"

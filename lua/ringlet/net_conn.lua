@@ -2,7 +2,10 @@
 -- Connections: the methods of what ringlet.net gives its users, thin wrappers of src/lua/lconn.c.
 
 local core = require "ringlet.core"
+local evict = require "ringlet.net_evict"
 local fail = require "ringlet.fail"
+local heartbeat = require "ringlet.net_heartbeat"
+local keepalive = require "ringlet.net_keepalive"
 local options = require "ringlet.options"
 
 local until_ = core.net_until
@@ -310,6 +313,63 @@ function Conn:setopt(name, value)
     return true
   end
   return fail(code)
+end
+
+--- Have the kernel find out that the peer is dead, also while nothing is sent: it is asked, and
+-- when it does not answer, or does not acknowledge what was sent, the connection fails with
+-- "ETIMEDOUT".
+--
+-- `timeout` holds for what was sent, too: also a peer that lives, but takes nothing for so long, is
+-- given up.
+-- @tparam ?|boolean|table|nil t false: no more; nil or true: by default
+-- @tparam[opt=1] integer t.idle seconds without a byte after which it is asked
+-- @tparam[opt=1] integer t.interval seconds between two questions
+-- @tparam[opt=4] integer t.count questions without an answer
+-- @tparam[opt] number t.timeout seconds without an answer or acknowledgement after which it is
+-- dead, by default `idle + interval * count`; 0: `count` alone decides
+-- @treturn true
+-- @fails "ECLOSED", ...
+-- @raise on what is out of range, and on an unknown name
+-- @source tcp(7); RFC 9293, 3.8.4; RFC 5482
+-- @usage conn:keepalive{idle = 30, interval = 5, count = 3}
+function Conn:keepalive(t)
+  keepalive.check(t, 2)
+  return keepalive.set(core.conn_setopt, self, t)
+end
+
+--- Say how this connection is used, for a server that evicts when it has too much to do; or ask.
+-- "short" ones, as those of HTTP, rest between two exchanges and go first; "long" ones go when
+-- their heartbeat is overdue; "protected" ones only when there are no others.
+-- @tparam[opt] string name "short", "long" or "protected"
+-- @treturn string the class it has now
+-- @fails "ECLOSED", "ENOMEM"
+-- @raise on another name
+function Conn:class(name)
+  if name ~= nil and not evict.KINDS[name] then
+    error('"short", "long" or "protected" expected', 2)
+  end
+  local kind, code = core.conn_kind(self, name and evict.KINDS[name])
+  if kind then
+    return evict.NAMES[kind]
+  end
+  return fail(code)
+end
+
+--- A heartbeat of the peer has come. From the first one on - or from the beginning, if the server
+-- sends some - one is expected every 10 s (`every`); when it is more than 5 s late (`late`) the
+-- weight of the connection is halved, and doubled again by the next that is not.
+-- @tparam[opt] number load what the peer told of its load
+-- @treturn boolean whether it is a connection of a server with `heartbeat`
+function Conn:heard(load)
+  return heartbeat.heard(self, load)
+end
+
+--- How much this connection can be given, as its heartbeats tell.
+-- @treturn number from 1/16 to 1
+-- @treturn ?number the load that the last heartbeat told
+-- @treturn ?number seconds since that
+function Conn:weight()
+  return heartbeat.weight(self)
 end
 
 --- Counters of the connection.

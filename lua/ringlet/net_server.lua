@@ -14,11 +14,14 @@
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
+local net_address = require "ringlet.net_address"
 local net_conn = require "ringlet.net_conn"
+local net_heartbeat = require "ringlet.net_heartbeat"
 local run = require "ringlet.run_stop"
 local sync = require "ringlet.sync"
 local task = require "ringlet.task"
 local time = require "ringlet.time"
+local traced = require "ringlet.traced"
 
 local threads = core.tables()
 local next_news = core.net_next
@@ -29,6 +32,8 @@ local MAX_CONNECTIONS = 65536
 M.MAX_CONNECTIONS = MAX_CONNECTIONS
 local GRACE = 10
 local BATCH = 64
+-- Bits of an IPv6 address that tell whose it is: what one household gets.
+local PREFIX = 64
 -- While a server stops, a connection that has sent nothing yet is given that many seconds.
 local FIRST = 1
 
@@ -39,26 +44,23 @@ local FIRST = 1
 local Server = {}
 Server.__index = Server
 
--- Calling handlers. The traceback is that of the raise; nothing parks between it and its use.
-
-local last_trace
-
-local function trace(err)
-  last_trace = debug.traceback("", 2)
-  return err
-end
-
--- What xpcall gave: reports a failure that is no cancellation; true if there was none.
-local function succeeded(server, ok, err)
+-- What came of a handler: reports a failure that is no cancellation; true if there was none.
+local function succeeded(server, ok, err, trace)
   if not ok and not cancel.is_cancel(err) then
     server.errors = server.errors + 1
-    task.report(err, last_trace, task.self())
+    task.report(err, trace, task.self())
   end
   return ok
 end
 
 -- The end of a connection, whichever it was.
 local function ended(server, conn)
+  if server.addresses then
+    server.addresses:leave(conn)
+  end
+  if server.heart then
+    server.heart:leave(conn)
+  end
   conn:close()
   server.live = server.live - 1
   if server.part then
@@ -106,7 +108,7 @@ local function close_served(server, conn, code)
     if code and not server.quiet[code] then
       _, msg, name = fail(code)
     end
-    succeeded(server, xpcall(on_close, trace, conn, msg, name))
+    succeeded(server, traced.call(on_close, conn, msg, name))
   end
   ended(server, conn)
 end
@@ -137,7 +139,7 @@ local function work(server)
       if not data then
         close_served(server, conn, code)
         conn = nil
-      elseif not succeeded(server, xpcall(on_data, trace, conn, data)) then
+      elseif not succeeded(server, traced.call(on_data, conn, data)) then
         conn:close()
       elseif server.stopping then
         close_answered(conn)
@@ -147,13 +149,16 @@ local function work(server)
   server.workers[task.self()] = nil
 end
 
+-- Workers of a protocol above start others as well.
 function start_worker(server)
-  local h = task.daemon(work, server)
+  local h = task.daemon(server.work, server)
   server.workers[h], task.workers[h] = true, true
 end
 
+M.close_served, M.start_worker, M.succeeded = close_served, start_worker, succeeded
+
 local function open_served(server, conn)
-  if not succeeded(server, xpcall(server.on_open, trace, conn)) then
+  if not succeeded(server, traced.call(server.on_open, conn)) then
     conn:close()
   elseif server.stopping then
     close_answered(conn)
@@ -183,6 +188,28 @@ local function wait_for_room(server)
   core.net_accept_pause(server.listener, false)
 end
 
+local function begin(server, conn)
+  server.live = server.live + 1
+  server.empty:clear()
+  if server.part then
+    server.part.counted(server)
+  end
+  net_conn.configure(conn, server.opts)
+  server.start_conn(server, conn)
+  if server.heart then
+    server.heart:enter(conn)
+  end
+end
+
+-- Its address has enough of them.
+local function refuse(server, conn)
+  server.refused = server.refused + 1
+  conn:abort()
+  if server.part then
+    server.part.counted(server, true)
+  end
+end
+
 -- Until the listener is closed, or this task is cancelled. Now and then the others get a turn.
 local function accept_all(server)
   for n = 1, math.huge do
@@ -195,13 +222,11 @@ local function accept_all(server)
     if not conn then
       break
     end
-    server.live = server.live + 1
-    server.empty:clear()
-    if server.part then
-      server.part.counted(server)
+    if not server.addresses or server.addresses:enter(conn) then
+      begin(server, conn)
+    else
+      refuse(server, conn)
     end
-    net_conn.configure(conn, server.opts)
-    server.start_conn(server, conn)
   end
 end
 
@@ -211,6 +236,9 @@ end
 local function over(server)
   if server.crew then
     core.net_crew_stop(server.crew)
+  end
+  if server.heart then
+    server.heart:stop()
   end
   run.stoppers[server] = nil
   server.drained:set()
@@ -334,6 +362,9 @@ end
 function M.begin_stop(server, grace)
   if not server.stopping then
     server.stopping = true
+    if server.protocol then
+      server.protocol.stop(server)
+    end
     task.go(ending_task, stop, server, time.now() + (grace or GRACE))
   end
 end
@@ -414,22 +445,54 @@ function Server:poll_()
   return self.over:is_set(), true
 end
 
+--- A heartbeat of a connection has come: the same as `conn:heard`.
+-- @tparam conn conn
+-- @tparam[opt] number load
+-- @treturn boolean whether its server has heartbeats
+function Server:heard(conn, load) -- luacheck: ignore 212
+  return conn:heard(load)
+end
+
+--- The weight of a connection: the same as `conn:weight`.
+-- @tparam conn conn
+-- @treturn number from 1/16 to 1
+-- @treturn ?number the load that the last heartbeat told
+-- @treturn ?number seconds since that
+function Server:weight(conn) -- luacheck: ignore 212
+  return conn:weight()
+end
+
+M.heard, M.weight = Server.heard, Server.weight
+
+-- Evicted connections and late heartbeats.
+function M.heart_counts(server)
+  local heart = server.heart
+  if heart then
+    return heart.evicted, heart.late
+  end
+  return 0, 0
+end
+
 --- Counters of the server. Those of other shards are as of the last connection that began or ended
 -- there.
 -- @treturn server_stats a new table
--- @tfield[server_stats] integer accepted connections handled so far
+-- @tfield[server_stats] integer accepted connections taken so far, refused ones too
 -- @tfield[server_stats] integer live connections
 -- @tfield[server_stats] integer waiting accepted beyond the limit
 -- @tfield[server_stats] integer errors of handlers
 -- @tfield[server_stats] integer shortages times that accepting paused for lack of descriptors or
 -- memory
+-- @tfield[server_stats] integer refused connections closed at once because of `max_per_address`
+-- @tfield[server_stats] integer evicted connections given up because of the load
+-- @tfield[server_stats] integer late heartbeats that came too late, or not at all
 -- @tfield[server_stats] table shards shard -> these counters of that shard
 function Server:stats()
   local accepted, waiting, shortages = core.net_listener_counts(self.listener)
   local own, all = {}, {}
   for _, t in ipairs{own, all} do
     t.accepted, t.waiting, t.shortages = accepted - waiting, waiting, shortages
-    t.live, t.errors = self.live, self.errors
+    t.live, t.errors, t.refused = self.live, self.errors, self.refused
+    t.evicted, t.late = M.heart_counts(self)
   end
   all.shards = {[(core.fleet()) or 1] = own}
   return all
@@ -444,7 +507,9 @@ function M.handlers(handler, level)
   if type(handler) == "function" then
     return {run = handler}
   end
-  if type(handler) ~= "table" or type(handler.on_data) ~= "function" then
+  if type(handler) == "table" and handler.protocol then
+    return handler
+  elseif type(handler) ~= "table" or type(handler.on_data) ~= "function" then
     error("a function or a table with on_data expected", level)
   end
   for k, v in pairs(handler) do
@@ -462,15 +527,25 @@ end
 
 local served = 0
 
--- Start serving a listener. `part`, of a server on several shards: {address, max, counted(server,
--- has_ended), drained(server), over(server)}, the functions being told of it.
+local function add_care(server, opts, part)
+  if opts.max_per_address then
+    server.addresses = net_address.new(opts.max_per_address, opts.ipv6_prefix or PREFIX,
+      part and part.addresses)
+  end
+  if opts.heartbeat then
+    server.heart = net_heartbeat.new(server, opts.heartbeat)
+  end
+end
+
+-- Start serving a listener. `part`, of a server on several shards: {address, max, addresses,
+-- counted(server, has_ended), drained(server), over(server)}, the functions being told of it.
 function M.start(listener, handlers, opts, part)
   served = served + 1
   local server = setmetatable({
     id = served, listener = listener, address = part and part.address or listener:addr(),
     name = opts.name, opts = opts, part = part,
     max = part and part.max or opts.max_connections or MAX_CONNECTIONS, live = 0, errors = 0,
-    quiet = QUIET, workers = {}, conns = {}, buffers = opts.buffers,
+    refused = 0, quiet = QUIET, workers = {}, conns = {}, buffers = opts.buffers,
     stopping = false, draining = false,
     on_open = handlers.on_open, on_data = handlers.on_data,
     on_close = handlers.on_close, start_conn = handlers.run and start_task or start_served,
@@ -479,10 +554,13 @@ function M.start(listener, handlers, opts, part)
   }, Server)
   server.handler = handlers.run
   servers[served] = server
+  add_care(server, opts, part)
   server.q = server.over.q -- where select waits
   core.net_hold(listener)
-  if handlers.on_data then
+  if server.start_conn == start_served then
     server.crew = core.net_crew()
+    server.protocol = handlers.protocol and require(handlers.protocol)
+    server.work = server.protocol and server.protocol.attach(server, handlers) or work
     start_worker(server)
   end
   if not part then

@@ -54,7 +54,8 @@ end
 
 local function counted(server, has_ended)
   local part = server.part
-  core.spread_note(part.spread, server.listener, server.live, server.errors)
+  core.spread_note(part.spread, server.listener, server.live, server.errors, server.refused,
+    net_server.heart_counts(server))
   if has_ended and part.is_inlet and core.spread_ended(part.spread) then
     tell(part.home, "server room", part.key)
   end
@@ -72,8 +73,8 @@ local function part_over(server)
   tell(part.home, "server over", part.key, (core.fleet()))
 end
 
--- Begin a part here. `part` travels: {key, home, spread, max, is_inlet, host, port, address}. The
--- address it listens on | nil, msg, code.
+-- Begin a part here. `part` travels: {key, home, spread, max, addresses, is_inlet, host, port,
+-- address}. The address it listens on | nil, msg, code.
 function M.open(handlers_, opts, part)
   local listener, msg, code
   if part.is_inlet then
@@ -259,7 +260,12 @@ function Spread:shards()
   return list
 end
 
-local COUNTERS = {"accepted", "live", "waiting", "errors", "shortages"}
+Spread.heard, Spread.weight = net_server.heard, net_server.weight
+
+-- In the order in which the core has them.
+local COUNTERS = {
+  "accepted", "live", "waiting", "errors", "shortages", "refused", "evicted", "late",
+}
 
 local function counts_of(control, shard)
   local counts, got = {}, {core.spread_counts(control.spread, shard)}
@@ -270,7 +276,10 @@ local function counts_of(control, shard)
 end
 
 function Spread:stats()
-  local all = {accepted = 0, live = 0, waiting = 0, errors = 0, shortages = 0, shards = {}}
+  local all = {shards = {}}
+  for _, name in ipairs(COUNTERS) do
+    all[name] = 0
+  end
   for _, shard in ipairs(self.list) do
     local counts = counts_of(self, shard)
     all.shards[shard] = counts
@@ -383,7 +392,8 @@ end
 
 local function clean(given)
   return {run = given.run, on_open = given.on_open, on_data = given.on_data,
-    on_close = given.on_close}
+    on_close = given.on_close, protocol = given.protocol, on_request = given.on_request,
+    http = given.http}
 end
 
 local function new_control(opts, shards)
@@ -437,7 +447,8 @@ function M.serve(host, port, given, opts, shards)
   local own = core.fleet()
   local control = new_control(opts, shards)
   local common = {key = control.key, home = own, spread = control.spread, max = control.max,
-    host = host, port = port}
+    host = host, port = port,
+    addresses = opts.max_per_address and core.shared_dict(0, false) or nil}
   local is_handover = opts.accept == "handover"
   if is_handover and core.net_is_alone() and not contains(shards, own) then
     error("shards: simulated shards cannot hand connections over", 3)

@@ -183,6 +183,37 @@ TEST(a_total_limit_fails_the_stream)
 	on_each(idle);
 }
 
+/* Its limit moves with what is kept of it. */
+static void watch(struct world *w, struct rl_stream **a, struct rl_stream **b)
+{
+	int64_t from = rl_shard_now(&w->shard);
+	CHECK_EQ(rl_stream_extend(*a), 0);
+	rl_stream_limit(*a, -1, from + 500000000);
+	CHECK_EQ(rl_stream_idle_ns(*a), -1);
+	CHECK_EQ(rl_stream_watch(*a), 0);
+	CHECK_EQ(rl_stream_watch(*a), 0);
+	CHECK_EQ(rl_stream_idle_ns(*a), -1); /* nobody waits for its peer */
+	(*a)->kind = RL_STREAM_LONG;
+	rl_stream_expect(*a, 9, 9);
+	WORLD_UNTIL(w, rl_stream_idle_ns(*a) >= 10000000);
+	write_text(*a, "x", 1);
+	WORLD_UNTIL(w, !rl_out_is_busy(*a));
+	CHECK(rl_stream_idle_ns(*a) >= 10000000);
+	write_text(*b, "y", 1);
+	WORLD_UNTIL(w, (*a)->in.len == 1);
+	CHECK_EQ(rl_stream_idle_ns(*a), -1);
+	rl_stream_consume(*a, 1);
+	CHECK(rl_stream_idle_ns(*a) >= 0 && rl_stream_idle_ns(*a) < 10000000);
+	WORLD_UNTIL(w, rl_stream_status(*a) == -ETIMEDOUT);
+	CHECK(rl_shard_now(&w->shard) - from >= 500000000);
+	CHECK_EQ(rl_stream_idle_ns(*a), -1);
+}
+
+TEST(a_watched_stream_tells_for_how_long_nothing_came)
+{
+	on_each(watch);
+}
+
 static void lend(struct world *w, struct rl_stream **a, struct rl_stream **b)
 {
 	struct rl_piece p;
@@ -354,6 +385,7 @@ int main(void)
 	RUN(a_slow_reader_bounds_both_sides);
 	RUN(close_gives_up_after_five_seconds);
 	RUN(a_total_limit_fails_the_stream);
+	RUN(a_watched_stream_tells_for_how_long_nothing_came);
 	RUN(a_loan_is_sent_without_a_copy_and_given_back);
 	RUN(no_byte_is_lost_or_mixed_up_under_passing_faults);
 	RUN(a_broken_connection_leaves_nothing_behind);

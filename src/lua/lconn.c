@@ -342,10 +342,9 @@ static const struct {
 	{"rcvbuf", SOL_SOCKET, SO_RCVBUF},
 };
 
-/* conn, name, boolean or integer */
-static int lconn_setopt(lua_State *L)
+/* name, boolean or integer from 2 on: set that of the descriptor; without a net (NULL) it fails */
+static int set_option(lua_State *L, const struct rl_net *net, int fd)
 {
-	struct rl_stream *s = check_conn(L);
 	const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
 	int value = lua_type(L, 3) == LUA_TNUMBER ? (int)lua_tointeger(L, 3) : lua_toboolean(L, 3);
 	if (lua_type(L, 3) != LUA_TNUMBER && lua_type(L, 3) != LUA_TBOOLEAN)
@@ -353,12 +352,93 @@ static int lconn_setopt(lua_State *L)
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
 		if (strcmp(options[i].name, name) != 0)
 			continue;
-		if (!s || (s->flags & RL_STREAM_CLOSED))
+		if (!net)
 			return rl_lua_fail(L, -RL_ECLOSED);
-		return done(L, s->net->os->ops->setsockopt(s->net->os, s->op.fd, options[i].level,
+		return done(L, net->os->ops->setsockopt(net->os, fd, options[i].level,
 			options[i].option, &value, sizeof value));
 	}
 	return rl_lnet_raise(L, "unknown socket option");
+}
+
+/* conn, name, boolean or integer */
+static int lconn_setopt(lua_State *L)
+{
+	struct rl_stream *s = check_conn(L);
+	bool open = s && !(s->flags & RL_STREAM_CLOSED);
+	return set_option(L, open ? s->net : NULL, open ? s->op.fd : -1);
+}
+
+/* listener, name, boolean or integer: connections inherit it */
+static int lconn_listener_setopt(lua_State *L)
+{
+	struct rl_listener *l = *rl_lnet_handle(L, rl_lnet_of(L)->listener_class, 1, "listener");
+	bool open = l && !l->gone && !l->closed;
+	return set_option(L, open ? l->net : NULL, open ? l->op.fd : -1);
+}
+
+/* For those who have to choose among connections. */
+
+/* conn, bits of an IPv6 address that tell whose it is -> bytes | nil, code */
+static int lconn_network(lua_State *L)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof ss;
+	struct rl_addr addr;
+	unsigned char bytes[RL_ADDR_BYTES_MAX];
+	struct rl_stream *s = check_conn(L);
+	if (!s || (s->flags & RL_STREAM_CLOSED))
+		return rl_lua_fail(L, -RL_ECLOSED);
+	struct rl_os *os = s->net->os;
+	int err = os->ops->getpeername(os, s->op.fd, (struct sockaddr *)&ss, &len);
+	if (err == 0)
+		err = rl_addr_load(&addr, (struct sockaddr *)&ss, len);
+	if (err < 0)
+		return rl_lua_fail(L, err);
+	size_t n = rl_addr_network(&addr, (unsigned)luaL_checkinteger(L, 2), bytes);
+	lua_pushlstring(L, (const char *)bytes, n);
+	return 1;
+}
+
+/* conn -> the index that lists of its shard's connections have it at; nil when its run is over */
+static int lconn_index(lua_State *L)
+{
+	struct rl_stream *s = check_conn(L);
+	if (!s)
+		return 0;
+	lua_pushinteger(L, (lua_Integer)s->slot + 1);
+	return 1;
+}
+
+/* conn, [kind]: RL_STREAM_SHORT, ... -> kind | nil, code */
+static int lconn_kind(lua_State *L)
+{
+	struct rl_stream *s = check_conn(L);
+	int err = !s || (s->flags & RL_STREAM_CLOSED) ? -RL_ECLOSED : 0;
+	if (err == 0 && !lua_isnoneornil(L, 2)) {
+		lua_Integer kind = luaL_checkinteger(L, 2);
+		luaL_argcheck(L, kind >= 0 && kind < RL_STREAM_KINDS, 2, "no kind");
+		err = rl_stream_watch(s);
+		if (err == 0)
+			s->kind = (uint8_t)kind;
+	}
+	if (err < 0)
+		return rl_lua_fail(L, err);
+	lua_pushinteger(L, s->kind);
+	return 1;
+}
+
+/* conn -> kind, seconds that it is idle (nil: it is not) | nil when it was closed */
+static int lconn_idle(lua_State *L)
+{
+	struct rl_stream *s = check_conn(L);
+	if (!s || (s->flags & RL_STREAM_CLOSED))
+		return 0;
+	int64_t idle_ns = rl_stream_idle_ns(s);
+	lua_pushinteger(L, s->kind);
+	if (idle_ns < 0)
+		return 1;
+	lua_pushnumber(L, (lua_Number)idle_ns / 1e9);
+	return 2;
 }
 
 /* Seconds at `arg` as ns; nil is -1, never. */
@@ -434,6 +514,11 @@ static const luaL_Reg functions[] = {
 	{"conn_limits", lconn_limits},
 	{"conn_marks", lconn_marks},
 	{"conn_stats", lconn_stats},
+	{"conn_network", lconn_network},
+	{"conn_index", lconn_index},
+	{"conn_kind", lconn_kind},
+	{"conn_idle", lconn_idle},
+	{"net_listener_setopt", lconn_listener_setopt},
 	{NULL, NULL},
 };
 

@@ -672,4 +672,7 @@ void rl_lua_open_net(lua_State *L, struct rl_lua *h)
 	lua_pop(L, 3);
 	rl_lnet_open_conn(L, n);
 	rl_lnet_open_spread(L, n);
+	rl_lnet_open_content(L, n);
+	rl_lnet_open_http(L, n);
+	rl_lnet_open_ws(L, n);
 }

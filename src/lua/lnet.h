@@ -42,7 +42,8 @@ static inline struct rl_stream *rl_conn_stream(const struct rl_conn *c)
 struct rl_lnet {
 	struct rl_lua *shard;
 	/* Metatables, as lua_topointer shows them; the registry holds them. */
-	const void *listener_class, *dial_class, *resolve_class, *crew_class;
+	const void *listener_class, *dial_class, *resolve_class, *crew_class, *serve_class;
+	const void *content_class;
 	char *scratch;           /* to join pieces in */
 	size_t scratch_size;
 };
@@ -88,8 +89,22 @@ int64_t rl_lnet_due(lua_State *L, int arg);
 /* A number of bytes at `arg`; nothing there is `missing`, unless that is 0. */
 uint32_t rl_lnet_count(lua_State *L, int arg, uint32_t missing, const char *what);
 
-/* lspread.c, lconn.c and lread.c: add their functions to the core table on top. */
+/* Park the reader of a stream until `need` bytes are there, or it ends; up to `most` may come to be
+ * needed. For a read that may park several times: at `timeout` is its timeout, behind it whether it
+ * parked before; its deadline is kept with the stream. */
+int rl_lread_park(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int timeout);
+
+struct rl_content;
+
+/* The handle of the open file at `arg`; raises unless it is one. */
+struct rl_content **rl_lnet_content(lua_State *L, int arg);
+
+/* lspread.c, lconn.c, lread.c, lcontent.c, lhttp.c and lws.c: add their functions to the core table
+ * on top. */
+void rl_lnet_open_content(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_read(lua_State *L, struct rl_lnet *n);
+void rl_lnet_open_http(lua_State *L, struct rl_lnet *n);
+void rl_lnet_open_ws(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_spread(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n);
 

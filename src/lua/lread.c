@@ -107,8 +107,7 @@ static int park_reader(lua_State *L, struct rl_lua *h, struct rl_stream *s, uint
 	return lua_yield(L, lua_gettop(L));
 }
 
-/* As above for a read that may park several times: its deadline is kept with the stream. */
-static int park_again(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int timeout)
+int rl_lread_park(lua_State *L, struct rl_stream *s, uint32_t need, uint32_t most, int timeout)
 {
 	bool again = lua_toboolean(L, timeout + 1);
 	int64_t due = -1;
@@ -229,7 +228,7 @@ static int lread_exactly(lua_State *L)
 	if (len == 0 && (s->flags & RL_STREAM_CLOSED))
 		status = -RL_ECLOSED;
 	if (status == -EAGAIN)
-		return park_again(L, s, len, len, 3);
+		return rl_lread_park(L, s, len, len, 3);
 	if (status < 0)
 		return rl_lua_fail(L, status);
 	return give_bytes(L, s, len, len);
@@ -251,7 +250,7 @@ static int await_delim(lua_State *L, struct rl_stream *s, uint64_t longest, int 
 	int status = rl_stream_has(s, s->in.len + 1);
 	if (status != -EAGAIN)
 		return rl_lua_fail(L, status);
-	return park_again(L, s, s->in.len + 1, (uint32_t)longest, timeout);
+	return rl_lread_park(L, s, s->in.len + 1, (uint32_t)longest, timeout);
 }
 
 /* conn, delim, [max], [timeout], [again] */
@@ -309,7 +308,7 @@ static int lread_all(lua_State *L)
 		return rl_lua_fail(L, -EMSGSIZE);
 	int status = rl_stream_has(s, max + 1);
 	if (status == -EAGAIN)
-		return park_again(L, s, max + 1, max + 1, 3);
+		return rl_lread_park(L, s, max + 1, max + 1, 3);
 	if (status != -RL_EOF)
 		return rl_lua_fail(L, status);
 	return give_bytes(L, s, s->in.len, s->in.len);

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/slab.h"
+#include "rt/message.h"
 #include "rt/out.h"
 
 #include <stdlib.h>
@@ -130,6 +131,7 @@ void rl_net_free(struct rl_shard *s, int err)
 	}
 	if (keep)
 		return;
+	rl_messages_free(net);
 	rl_out_term(net);
 	rl_chunks_term(&net->chunks);
 	rl_slab_free(net->streams);

@@ -26,11 +26,15 @@ struct rl_net {
 	struct rl_os *os;
 	struct rl_chunks chunks;
 	struct rl_slab *streams;     /* by slot */
-	struct rl_list items;        /* listeners, dials, resolves */
+	struct rl_list items;        /* listeners, dials, resolves, contents */
 	struct rl_list starved;      /* streams that receive again when buffers are back, by op.link */
 	struct rl_dirty rearm;       /* does so */
 	struct rl_out *outs;         /* free ones */
 	unsigned outs_len;
+	struct rl_slab *messages;    /* by slot; made with the first */
+	uint32_t message_gen;        /* no two messages have the same for a long time */
+	int64_t date_until_ns;       /* of what follows, the line that answers have */
+	char date[40];
 	unsigned serial;             /* no two nets of a shard have the same; not 0 */
 	unsigned draining;           /* closed streams that still send */
 	bool stopping;               /* the run ends: wake nobody */

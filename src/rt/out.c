@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * out: writes are queued, one send is in flight.
+ * out: writes are queued, one send is in flight; a file follows when the queue is empty.
  *
  * Invariants: the send in flight covers bytes of the first piece, which stays at the head until the
  * completion; a free out has empty lists and an empty queue; `turn` is set exactly between the
@@ -10,6 +10,8 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "rt/message.h"
+#include "rt/outfile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +75,7 @@ static void out_free(struct rl_net *net, struct rl_out *o)
 void rl_out_trim(struct rl_stream *s)
 {
 	struct rl_out *o = s->out;
-	if (!o || o->op.in_flight || o->queue.len > 0 || o->turn)
+	if (!o || o->op.in_flight || o->queue.len > 0 || o->file || o->turn)
 		return;
 	if (!rl_list_empty(&o->writers.waiters) || !rl_list_empty(&o->flushers.waiters))
 		return;
@@ -86,6 +88,11 @@ void rl_out_trim(struct rl_stream *s)
 static uint32_t write_high(const struct rl_stream *s)
 {
 	return s->more ? s->more->write_high : RL_WRITE_HIGH;
+}
+
+static bool is_below(const struct rl_out *o, uint32_t len)
+{
+	return !o->file && o->queue.len < len;
 }
 
 /* Give the first writer its turn, unless somebody has it. */
@@ -122,6 +129,7 @@ void rl_out_lose(struct rl_stream *s)
 {
 	RL_ASSERT(!s->out->op.in_flight);
 	rl_bytes_clear(&s->net->chunks, &s->out->queue);
+	rl_outfile_lose(s, s->out_err ? s->out_err : -RL_ECLOSED);
 }
 
 static void send_done(struct rl_op *op, int res, uint32_t flags);
@@ -134,6 +142,8 @@ static void shutdown_done(struct rl_op *op, int res, uint32_t flags)
 	(void)flags;
 	wake_all(s, &o->flushers);
 	rl_out_trim(s);
+	if (s->more && s->more->message)
+		rl_message_sent(s->more->message);
 	rl_stream_settle(s);
 }
 
@@ -146,6 +156,7 @@ static int submit_send(struct rl_stream *s)
 	op->fd = s->op.fd;
 	op->data = rl_piece_at(head);
 	op->len = head->len;
+	op->more = s->out->file != NULL;
 	return rl_os_submit(s->net->os, op);
 }
 
@@ -168,6 +179,8 @@ void rl_out_send(struct rl_stream *s)
 		return;
 	if (o->queue.len > 0)
 		err = submit_send(s);
+	else if (o->file)
+		rl_outfile_send(s);
 	else if ((s->flags & RL_STREAM_SHUT)
 		&& !(s->flags & (RL_STREAM_SHUT_SENT | RL_STREAM_CLOSED)))
 		err = submit_shutdown(s);
@@ -179,7 +192,11 @@ void rl_out_send(struct rl_stream *s)
 
 static void out_flush(struct rl_dirty *d)
 {
-	rl_out_send(rl_container(d, struct rl_out, dirty)->stream);
+	struct rl_stream *s = rl_container(d, struct rl_out, dirty)->stream;
+	if (s->out->file)
+		rl_out_resume(s);
+	else
+		rl_out_send(s);
 }
 
 static void send_done(struct rl_op *op, int res, uint32_t flags)
@@ -195,13 +212,20 @@ static void send_done(struct rl_op *op, int res, uint32_t flags)
 	} else if (res != -EINTR && res != -EAGAIN && res != -ECANCELED) {
 		rl_out_fail(s, res);
 	}
-	if (s->out_err)
+	rl_out_resume(s);
+}
+
+void rl_out_resume(struct rl_stream *s)
+{
+	struct rl_out *o = s->out;
+	if (s->out_err && !o->op.in_flight)
 		rl_out_lose(s);
 	wake_all(s, &o->flushers);
-	if (o->queue.len < write_high(s) / 2)
-		wake_writer(s);
 	if (!(s->flags & RL_STREAM_DROP))
 		rl_out_send(s);
+	o = s->out;
+	if (o && is_below(o, write_high(s) / 2))
+		wake_writer(s);
 	rl_stream_settle(s);
 }
 
@@ -220,7 +244,7 @@ int rl_out_begin(struct rl_stream *s, bool turn)
 		return -ENOMEM;
 	if (!o || turn)
 		return 0;
-	return o->turn || !rl_list_empty(&o->writers.waiters) || o->queue.len >= write_high(s);
+	return o->turn || !rl_list_empty(&o->writers.waiters) || !is_below(o, write_high(s));
 }
 
 int rl_out_write(struct rl_stream *s, const char *data, size_t len)
@@ -273,10 +297,19 @@ void rl_out_end(struct rl_stream *s, int err)
 		rl_out_fail(s, err);
 	else if (o->queue.len > 0)
 		rl_shard_mark(s->net->shard, &o->dirty);
-	if (!rl_list_empty(&o->writers.waiters) && !s->out_err && o->queue.len < write_high(s))
+	if (!rl_list_empty(&o->writers.waiters) && !s->out_err && is_below(o, write_high(s)))
 		wake_writer(s);
 	if (o->queue.len == 0)
 		rl_out_trim(s);
+}
+
+void rl_out_dismiss(struct rl_stream *s)
+{
+	if (!s->out)
+		return;
+	wake_all(s, &s->out->writers);
+	s->out->turn = false;
+	rl_out_trim(s);
 }
 
 uint64_t rl_out_accepted(const struct rl_stream *s)
@@ -290,7 +323,7 @@ int rl_out_flushed(const struct rl_stream *s, uint64_t target)
 		return -RL_ECLOSED;
 	if (s->out_err)
 		return s->out_err;
-	return s->op.count.sent < target;
+	return s->op.count.sent < target || (s->out && s->out->file);
 }
 
 int rl_out_shutdown(struct rl_stream *s)
@@ -310,7 +343,7 @@ int rl_out_shutdown(struct rl_stream *s)
 
 bool rl_out_is_busy(const struct rl_stream *s)
 {
-	return s->out && (s->out->op.in_flight || s->out->queue.len > 0);
+	return s->out && (s->out->op.in_flight || s->out->queue.len > 0 || s->out->file);
 }
 
 static void out_limit(struct rl_alarm *a)
@@ -354,6 +387,7 @@ void rl_out_drop(struct rl_stream *s, bool keep)
 	forget(&o->writers);
 	forget(&o->flushers);
 	rl_list_remove(&o->dirty.link);
+	o->file = NULL; /* it is freed as every content is */
 	s->out = NULL;
 	if (!keep)
 		free(o);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * out: the sending half of a stream, which it has only while it needs one: queued bytes, the send
- * operation, who waits for room, and who for the end. Streams share a free list of them.
+ * out: the sending half of a stream, which it has only while it needs one: queued bytes, a file
+ * behind them, the send operation, who waits for room, and who for the end. Streams share a free
+ * list of them.
  *
  * A write is begin, any number of writes, end, without parking in between, so writes never mix; it
  * is accepted as a whole or not at all. Writers that wait are served in the order they came.
@@ -12,12 +13,13 @@
 #include "rt/stream.h"
 
 struct rl_out {
-	struct rl_op op;             /* SEND, or the SHUTDOWN behind the last one */
+	struct rl_op op;             /* SEND, POLL for the file, or the SHUTDOWN behind the last */
 	struct rl_dirty dirty;
 	struct rl_waitq writers;
 	struct rl_waitq flushers;
 	struct rl_alarm limit;       /* of a close that still sends */
 	struct rl_bytes queue;
+	struct rl_content *file;     /* sent behind the queue, see outfile.h; nobody writes till then */
 	bool turn;                   /* the first writer was woken and has not written yet */
 	union {
 		struct rl_stream *stream;
@@ -34,6 +36,9 @@ int rl_out_write_chunk(struct rl_stream *s, struct rl_chunk *c, uint32_t off, ui
 int rl_out_write_shared(struct rl_stream *s, struct rl_shared *owner, const char *data, size_t len);
 /* After a write that failed half way, with its error: the stream cannot be written any more. */
 void rl_out_end(struct rl_stream *s, int err);
+
+/* Those who wait for their turn will not write: wake them all, and nobody has the turn. */
+void rl_out_dismiss(struct rl_stream *s);
 
 /* All bytes ever accepted. */
 uint64_t rl_out_accepted(const struct rl_stream *s);
@@ -53,6 +58,8 @@ void rl_out_close(struct rl_stream *s, int64_t limit_ns);
 void rl_out_lose(struct rl_stream *s);
 /* Nothing can be sent any more because of `err`. */
 void rl_out_fail(struct rl_stream *s, int err);
+/* For outfile.c: an operation of its own is over, or what it waited for is there. */
+void rl_out_resume(struct rl_stream *s);
 /* Give it back when nothing needs it. */
 void rl_out_trim(struct rl_stream *s);
 void rl_out_drop(struct rl_stream *s, bool keep); /* end of the run */

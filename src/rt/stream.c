@@ -11,8 +11,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/slab.h"
-#include "rt/out.h"
+#include "rt/message.h"
+#include "rt/outfile.h"
 #include "rt/crew.h"
+#include "rt/websocket.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +45,10 @@ static void stream_free(struct rl_stream *s)
 {
 	struct rl_net *net = s->net;
 	rl_crew_remove(s);
+	if (s->more && s->more->message)
+		rl_message_detach(s->more->message);
+	if (s->flags & RL_STREAM_FRAMED)
+		rl_websocket_detach(s->more->websocket);
 	free(s->more);
 	s->more = NULL;
 	s->net = NULL;
@@ -101,9 +107,20 @@ void rl_stream_tell(struct rl_stream *s)
 {
 	if (s->net->stopping)
 		return;
+	if (s->flags & RL_STREAM_FRAMED) {
+		if (rl_stream_has(s, RL_BYTES_MAX) != -EAGAIN) /* somebody may look whether it goes on */
+			rl_waitq_wake(s->net->shard, &s->readers, 0, true);
+		rl_websocket_tell(s->more->websocket);
+		return;
+	}
 	if ((s->flags & (RL_STREAM_SERVED | RL_STREAM_BUSY)) == RL_STREAM_SERVED) {
 		if (rl_stream_status(s) != -EAGAIN)
 			rl_crew_tell(s);
+		return;
+	}
+	if ((s->flags & RL_STREAM_RESTS) && rl_stream_status(s) != -EAGAIN) {
+		s->flags &= ~RL_STREAM_RESTS;
+		rl_stream_close(s);
 		return;
 	}
 	struct rl_clause *reader = rl_waitq_first(&s->readers);
@@ -182,6 +199,12 @@ static int recv_queue(struct rl_stream *s, struct rl_chunk *c, uint32_t n)
 	return rl_bytes_append(&s->net->chunks, &s->in, c->data, n);
 }
 
+static void stream_heard(struct rl_stream *s)
+{
+	if (s->is_watched)
+		rl_container(s->more, struct rl_stream_watched, more)->heard_ns = s->more->active_ns;
+}
+
 static void recv_take(struct rl_stream *s, unsigned bid, int res)
 {
 	struct rl_chunk *c = rl_chunk_provided(&s->net->chunks, bid);
@@ -190,6 +213,7 @@ static void recv_take(struct rl_stream *s, unsigned bid, int res)
 		s->op.count.received += (uint32_t)res;
 		s->reads++;
 		rl_stream_touch(s);
+		stream_heard(s);
 		err = recv_queue(s, c, (uint32_t)res);
 	}
 	rl_chunk_put(c);
@@ -297,13 +321,15 @@ void rl_stream_unlend(struct rl_stream *s)
 
 /* Limits. */
 
-/* Is it the peer that this stream waits for? */
+/* Is it the peer that this stream waits for? Who needs more than there can be waits for its end. */
 static bool stream_waits(const struct rl_stream *s)
 {
 	if (s->flags & RL_STREAM_SERVED && !(s->flags & (RL_STREAM_BUSY | RL_STREAM_NEWS)))
 		return true;
-	return rl_out_is_busy(s)
-		|| (!(s->flags & RL_STREAM_NEWS) && !rl_list_empty(&s->readers.waiters));
+	if (rl_out_is_busy(s))
+		return true;
+	return !(s->flags & RL_STREAM_NEWS) && s->in.need != RL_BYTES_MAX
+		&& !rl_list_empty(&s->readers.waiters);
 }
 
 /* When the alarm has to look next; -1 never. */
@@ -337,6 +363,56 @@ void rl_stream_limit(struct rl_stream *s, int64_t idle_ns, int64_t total_ns)
 	int64_t due = stream_due(s);
 	if (due >= 0 && !(s->flags & RL_STREAM_CLOSED))
 		rl_alarm_set(s->net->shard, &m->alarm, due);
+}
+
+void rl_stream_limit_by(struct rl_stream *s, int64_t due_ns)
+{
+	int64_t total_ns = s->more->total_ns;
+	if (total_ns < 0 || total_ns > due_ns)
+		rl_stream_limit(s, s->more->idle_ns, due_ns);
+}
+
+/* `more` moves, and its alarm with it. */
+int rl_stream_watch(struct rl_stream *s)
+{
+	int err = rl_stream_extend(s);
+	if (err < 0 || s->is_watched)
+		return err;
+	struct rl_stream_watched *w = calloc(1, sizeof *w);
+	if (!w)
+		return -ENOMEM;
+	bool is_set = rl_alarm_is_set(&s->more->alarm);
+	int64_t due_ns = s->more->alarm.timer.deadline_ns;
+	rl_alarm_stop(s->net->shard, &s->more->alarm);
+	w->more = *s->more;
+	free(s->more);
+	s->more = &w->more;
+	s->is_watched = true;
+	stream_heard(s);
+	rl_alarm_init(&w->more.alarm, stream_alarm);
+	if (is_set)
+		rl_alarm_set(s->net->shard, &w->more.alarm, due_ns);
+	return 0;
+}
+
+/* Is it between two exchanges? */
+static bool stream_rests(const struct rl_stream *s)
+{
+	if (rl_out_is_busy(s))
+		return false;
+	if (s->flags & RL_STREAM_SERVED)
+		return !(s->flags & (RL_STREAM_BUSY | RL_STREAM_NEWS)) && !s->more->message;
+	return !rl_list_empty(&s->readers.waiters);
+}
+
+int64_t rl_stream_idle_ns(const struct rl_stream *s)
+{
+	int64_t now_ns = s->net->shard->now_ns;
+	if (!s->is_watched || (s->flags & RL_STREAM_CLOSED) || s->in_err || s->in.len > 0)
+		return -1;
+	if (s->kind != RL_STREAM_SHORT)
+		return now_ns - rl_container(s->more, struct rl_stream_watched, more)->heard_ns;
+	return stream_rests(s) ? now_ns - s->more->active_ns : -1;
 }
 
 void rl_stream_fail(struct rl_stream *s, int code)
@@ -457,8 +533,10 @@ void rl_stream_stop(struct rl_stream *s)
 {
 	struct rl_os *os = s->net->os;
 	stream_unhold(s);
-	if (s->out)
+	if (s->out) {
 		rl_alarm_stop(s->net->shard, &s->out->limit);
+		rl_outfile_lose(s, -RL_ECLOSED);
+	}
 	if (s->flags & RL_STREAM_GONE)
 		return;
 	s->flags |= RL_STREAM_GONE;
@@ -472,6 +550,8 @@ void rl_stream_drop(struct rl_stream *s, bool keep)
 		continue;
 	if (s->handle)
 		*s->handle = NULL;
+	if (s->flags & RL_STREAM_FRAMED)
+		rl_websocket_drop(s->more->websocket);
 	rl_out_drop(s, keep);
 	if (!keep)
 		free(s->more);

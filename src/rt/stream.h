@@ -43,15 +43,29 @@ enum {
 	RL_STREAM_BUSY = 1 << 11,     /* ... unless a handler is at work */
 	RL_STREAM_NEWS = 1 << 12,     /* on crew->news */
 	RL_STREAM_HOLDS = 1 << 13,    /* counted in shard->holds and net->draining */
+	RL_STREAM_FRAMED = 1 << 14,   /* what comes goes to more->websocket */
+	RL_STREAM_RESTS = 1 << 15,    /* nothing is expected: whatever comes closes it */
 };
 
 struct rl_out;
 struct rl_stream;
 struct rl_crew;
+struct rl_message;
+struct rl_websocket;
+
+/* How a connection is used: for whoever has to choose which to give up. */
+enum rl_stream_kind {
+	RL_STREAM_SHORT, /* for some exchanges, and easily made again */
+	RL_STREAM_LONG,  /* kept up by its peer, which is heard from now and then */
+	RL_STREAM_PROTECTED,
+	RL_STREAM_KINDS
+};
 
 /* What few streams need, or need only while they are busy. */
 struct rl_stream_more {
 	struct rl_crew *crew;
+	struct rl_message *message;  /* that is being received, of a server of HTTP */
+	struct rl_websocket *websocket;
 	struct rl_chunk *view;       /* what the reader has borrowed */
 	struct rl_alarm alarm;       /* idle and total limit */
 	struct rl_stream *stream;
@@ -61,6 +75,13 @@ struct rl_stream_more {
 	int64_t read_ns, write_ns, idle_ns; /* defaults of a timeout, -1 none */
 	uint32_t read_high, write_high;
 	uint32_t want;               /* what the reader may need queued at once, above read_high */
+	uint32_t requests;           /* of HTTP, so far */
+};
+
+/* What those of servers need that may have to choose, instead. */
+struct rl_stream_watched {
+	struct rl_stream_more more;
+	int64_t heard_ns;            /* when bytes came last */
 };
 
 struct rl_stream {
@@ -79,8 +100,11 @@ struct rl_stream {
 	uint32_t owner;              /* the floor above's: whose it is */
 	int16_t in_err, out_err;     /* why nothing can be received or sent any more */
 	uint16_t flags;
+	uint8_t kind;                /* RL_STREAM_SHORT, ... */
+	bool is_watched;             /* `more` is that of a watched one */
 };
 
+_Static_assert(sizeof(struct rl_stream_more) <= 152, "as much as malloc gives for 144");
 _Static_assert(sizeof(struct rl_stream) <= 136, "idle connections are meant to be cheap");
 
 /* Take over a connected descriptor; on failure (NULL) it is closed. */
@@ -114,6 +138,14 @@ void rl_stream_fail(struct rl_stream *s, int code);
 
 /* Limits: -1 none. Needs `more`. */
 void rl_stream_limit(struct rl_stream *s, int64_t idle_ns, int64_t total_ns);
+/* Let it last no longer than to `due_ns`; maybe its limit is earlier. */
+void rl_stream_limit_by(struct rl_stream *s, int64_t due_ns);
+
+/* From now on it can be told for how long a connection is idle. 0 or -ENOMEM. */
+int rl_stream_watch(struct rl_stream *s);
+/* For how long a watched one could have been given up: a short-lived one rests between two
+ * exchanges, of others nothing has come. -1: it may not be given up, or has ended. */
+int64_t rl_stream_idle_ns(const struct rl_stream *s);
 
 /* For the files of the network. */
 

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve: see serve.h.
+ *
+ * A sender that is refused may still be sending. If its connection were closed at once, what it
+ * sends would be answered by a reset, and the answer could be lost with it (RFC 9112 9.6). So the
+ * connection is shut down for writing and lingers: what comes is thrown away, until it ends or its
+ * time is up. That begins when all is sent: a receiver may be slow as long as he receives.
+ */
+#include "rt/serve.h"
+
+#include "base/err.h"
+#include "base/http_error.h"
+#include "rt/out.h"
+#include "rt/reply.h"
+#include "rt/websocket.h"
+
+static void throw_away(struct rl_stream *s)
+{
+	if (s->in.len > 0)
+		rl_stream_consume(s, s->in.len);
+}
+
+/* The time of its head is over. */
+static void untime(struct rl_message *m)
+{
+	struct rl_stream *s = m->stream;
+	if (!m->timed)
+		return;
+	m->timed = false;
+	rl_stream_limit(s, s->more->idle_ns, m->total_ns);
+}
+
+/* No more requests of this connection: it ends when the sender does. */
+static void linger(struct rl_message *m)
+{
+	struct rl_stream *s = m->stream;
+	rl_message_rename(m);
+	untime(m);
+	m->lingers = true;
+	m->busy = false;
+	if (rl_out_shutdown(s) < 0)
+		rl_stream_close(s);
+	else
+		throw_away(s);
+}
+
+/* An answer of the server's own, without a body. */
+static int answer(struct rl_message *m, unsigned status, bool close)
+{
+	struct rl_reply_head head = {.status = status, .length = 0, .close = close};
+	int err = rl_out_begin(m->stream, false);
+	if (err < 0)
+		return err;
+	if (err > 0) /* he receives nothing: no answers without end */
+		head.close = true;
+	err = rl_reply_begin(m, &head);
+	if (err == 0)
+		err = rl_reply_end(m);
+	rl_out_end(m->stream, err);
+	return err;
+}
+
+static void refuse(struct rl_serve *v, struct rl_message *m)
+{
+	v->refused++;
+	m->head.minor = 1;
+	if (answer(m, (unsigned)rl_http_error_status(m->error), true) < 0)
+		rl_stream_close(m->stream);
+	else
+		linger(m);
+}
+
+/* A request was read: it is the worker's now. */
+static void hand_out(struct rl_serve *v, struct rl_message *m)
+{
+	struct rl_stream *s = m->stream;
+	v->requests++;
+	s->more->requests++;
+	m->busy = true;
+	if (v->stopping || (v->requests_max > 0 && s->more->requests >= v->requests_max))
+		m->keep = false;
+	untime(m);
+}
+
+/* It asks for what nobody here can do (RFC 9110 10.1.1). */
+static void refuse_expectation(struct rl_serve *v, struct rl_message *m)
+{
+	v->refused++;
+	if (answer(m, 417, true) < 0)
+		rl_stream_close(m->stream);
+	else
+		linger(m);
+}
+
+/* The head is not complete: its time begins with its first byte. */
+static void time_head(const struct rl_serve *v, struct rl_message *m)
+{
+	struct rl_stream *s = m->stream;
+	if (v->head_ns < 0 || m->timed)
+		return;
+	m->timed = true;
+	m->total_ns = s->more->total_ns;
+	rl_stream_limit_by(s, s->net->shard->now_ns + v->head_ns);
+}
+
+/* Read on. 1: a request; 0: the stream rests, or has ended. */
+static int read_request(struct rl_serve *v, struct rl_message *m)
+{
+	int done = rl_message_request(m);
+	if (done == 1 && m->head.expect_other) {
+		refuse_expectation(v, m);
+	} else if (done == 1) {
+		hand_out(v, m);
+		return 1;
+	} else if (done == -EPROTO) {
+		refuse(v, m);
+	} else if (done == -ENOMEM) {
+		rl_stream_close(m->stream);
+	} else if (done == 0) {
+		time_head(v, m);
+	}
+	return 0;
+}
+
+/* The message of a stream with bytes; NULL: it was closed for want of memory. */
+static struct rl_message *message_of(struct rl_serve *v, struct rl_stream *s)
+{
+	if (s->more->message)
+		return s->more->message;
+	struct rl_message *m = rl_message_new(s, &v->limits);
+	if (m)
+		s->more->message = m;
+	else
+		rl_stream_close(s);
+	return m;
+}
+
+int rl_serve_next(struct rl_serve *v, struct rl_crew *c, struct rl_message **m,
+	struct rl_stream **stream)
+{
+	for (struct rl_stream *s = rl_crew_next(c); s; s = rl_crew_next(c)) {
+		*stream = s;
+		if (s->more->message && s->more->message->lingers)
+			throw_away(s);
+		int status = rl_stream_status(s);
+		if (status < 0 && status != -EAGAIN)
+			return RL_SERVE_ENDED;
+		if (status == 0) {
+			*m = message_of(v, s);
+			if (*m && read_request(v, *m) == 1)
+				return RL_SERVE_REQUEST;
+		}
+		rl_crew_rest(s);
+	}
+	return RL_SERVE_NOTHING;
+}
+
+/* What the handler left of the answer. Below 0: the connection cannot go on. */
+static int end_answer(struct rl_message *m, bool ok)
+{
+	if (m->state == RL_REPLY_DONE)
+		return 0;
+	if (m->state == RL_REPLY_NONE)
+		return answer(m, 500, false);
+	if (!ok)
+		return -EPROTO;
+	int err = rl_out_begin(m->stream, false);
+	if (err < 0)
+		return err;
+	err = rl_reply_end(m);
+	rl_out_end(m->stream, err == -EMSGSIZE ? 0 : err);
+	return err;
+}
+
+/* Throw away what is left of the request's body, if it is here and not too much. */
+static bool end_request(struct rl_message *m)
+{
+	struct rl_http_piece piece;
+	uint32_t n = 0;
+	int status = rl_message_body(m, &piece);
+	while (status == 1 && n < RL_SERVE_DRAIN) {
+		n += (uint32_t)piece.len;
+		status = rl_message_body(m, &piece);
+	}
+	return status == 0;
+}
+
+bool rl_serve_done(struct rl_serve *v, struct rl_message *m, bool ok)
+{
+	struct rl_stream *s = m->stream;
+	if (!s) {
+		rl_message_free(m);
+		return false;
+	}
+	rl_stream_unlend(s);
+	if (s->flags & RL_STREAM_FRAMED)
+		rl_websocket_leave(s->more->websocket, ok ? 1000 : v->stopping ? 1001 : 1011);
+	rl_waitq_wake(s->net->shard, &s->readers, 0, true); /* who looks whether the client is gone */
+	rl_out_dismiss(s); /* others than the handler do not write for it any more */
+	if (end_answer(m, ok) < 0) {
+		rl_stream_abort(s);
+		rl_message_rename(m);
+		m->busy = false;
+	} else if (!m->keep || !end_request(m) || (v->stopping && s->in.len == 0)) {
+		linger(m);
+	} else {
+		rl_message_next(m);
+		if (s->in.len > 0 && s->more->requests % RL_SERVE_BATCH != 0 && read_request(v, m) == 1)
+			return true;
+		if (s->more->message && s->more->message->len == 0 && !s->more->message->lingers)
+			rl_message_free(s->more->message);
+	}
+	rl_crew_rest(s);
+	return false;
+}
