@@ -3,6 +3,7 @@
 
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
+local keepalive = require "ringlet.net_keepalive"
 
 local M = {}
 
@@ -52,6 +53,7 @@ function M.open(host, port, opts, reuseport)
     listener, code = core.net_listen_resolved(lookup, opts.backlog, reuseport, opts.v6only)
   end
   if listener then
+    keepalive.inherit(listener, opts.heartbeat)
     return listener
   end
   return fail(code)
