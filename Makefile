@@ -115,7 +115,18 @@ $(BUILD)/ctest/%_test: spec/c/%_test.c $(TEST_LIB)
 ctests: $(TEST_BIN)
 	@:
 
--include $(RT_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d)
+# Against another parser, so only where that one is installed.
+FUZZ_BIN := $(if $(wildcard /usr/include/http_parser.h),$(BUILD)/fuzz/http_diff)
+
+$(BUILD)/fuzz/http_diff: spec/fuzz/http_diff.c $(TEST_LIB)
+	@mkdir -p $(@D)
+	$(call say,cc,$@) $(CC) $(RL_CFLAGS) $(TEST_DEFS) $(DEPFLAGS) -MF $@.d -o $@ $< $(TEST_LIB) \
+		$(LDFLAGS) -lhttp_parser
+
+fuzz-bin: $(FUZZ_BIN)
+	@:
+
+-include $(RT_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d) $(BUILD)/fuzz/http_diff.d
 -include $(foreach abi,$(ABIS),$(LUA_SRC:%.c=$(BUILD)/$(abi)/%.d))
 
 check_lua = $(if $(vm_$(LUA)),,$(error LUA must be luajit or lua5.4, not $(LUA)))
@@ -131,8 +142,8 @@ demo: ## build, serve real load for some seconds, print what it took
 
 test: ## C tests, and specs under LuaJIT and Lua 5.4; the last line is the count
 	@tools/setup test
-	@$(BUILD_) lib ctests
-	@BUILD=$(BUILD) LUAJIT=$(LUAJIT) LUA54=$(LUA54) tools/test c $(ABIS:%=spec:%)
+	@$(BUILD_) lib ctests fuzz-bin
+	@BUILD=$(BUILD) LUAJIT=$(LUAJIT) LUA54=$(LUA54) tools/test c fuzz $(ABIS:%=spec:%)
 
 ctest: ## the C tests alone
 	@tools/setup
@@ -181,6 +192,11 @@ gc-torture: ## the specs with the garbage collector as aggressive as it gets, in
 		SPECS="$(SPECS)" tools/test $(ABIS:%=spec:%)
 	@[ -z "$(filter lua5.4,$(ABIS))" ] || BUILD=$(BUILD) RINGLET_GC_TORTURE=generational LIMIT=900 \
 		LUA54=$(LUA54) SPECS="$(SPECS)" tools/test spec:lua5.4
+
+fuzz-http: ## the HTTP parser against http-parser under ASan and UBSan; SECONDS=60, SEED=1
+	@tools/setup fuzz
+	@$(BUILD_) BUILD=$(BUILD)/asan CFLAGS="$(SAN_CFLAGS) $(SANITIZE)" DEFS=-DRL_DEBUG=1 fuzz-bin
+	@$(BUILD)/asan/fuzz/http_diff $(or $(SECONDS),60) $(or $(SEED),1)
 
 model: ## random programs against a reference, on the sim with faults; SEEDS=1000, RINGLET_SEED=n
 	@tools/setup
@@ -240,6 +256,6 @@ clean: ## remove what was built, by luarocks too
 	rm -rf $(BUILD) ringlet
 	rm -f src/*/*.o
 
-.PHONY: all help lib ctests demo test ctest spec lint tidy asan tsan gc-torture model mutations \
-	bench soak docs rockspec env install clean
+.PHONY: all help lib ctests fuzz-bin demo test ctest spec lint tidy asan tsan gc-torture fuzz-http \
+	model mutations bench soak docs rockspec env install clean
 .SECONDARY:

@@ -4,20 +4,25 @@
 local H = require "spec.helper"
 local buffer = require "ringlet.buffer"
 local doccomments = dofile "tools/doccomments.lua"
+local http = require "ringlet.http"
+local http_url = require "ringlet.http_url"
 local net = require "ringlet.net"
 local options = require "ringlet.options"
 local rl = require "ringlet"
 local router = require "ringlet.router"
 local shared = require "ringlet.shared"
 local t = require "ringlet.test"
+local websocket = require "ringlet.websocket"
 
 local MODULES = {
   ringlet = rl, ["ringlet.net"] = net, ["ringlet.buffer"] = buffer, ["ringlet.router"] = router,
-  ["ringlet.shared"] = shared, ["ringlet.test"] = t,
+  ["ringlet.shared"] = shared, ["ringlet.test"] = t, ["ringlet.websocket"] = websocket,
+  ["ringlet.http"] = http, ["ringlet.http_url"] = http_url,
 }
 
 -- Methods of classes that are not for users, and why they are there.
 local INTERNAL = {
+  future = {on_cancel = "each kind of futures has its own"},
   rwmutex = {settle = "serves the line of waiters"},
   semaphore = {settle = "serves the line of waiters"},
   barrier = {settle = "the line of waiters asks for it"},
@@ -77,12 +82,89 @@ local function cancelled_error()
   return select(2, task:join())
 end
 
+-- A server that takes WebSockets, and one of them.
+local function websocket_and_server()
+  local server = http.serve("127.0.0.1:0", function(req) req:websocket():recv() end)
+  return assert(websocket.connect("ws://" .. server:addr())), server
+end
+
 local function autoscaler_and_event()
   local a = rl.autoscaler{
     size = function() return 1 end, resize = function() end, max = 2, start = false,
     rules = {{metric = "x", above = 0, step = 1}},
   }
   return a, a:evaluate{x = 1}
+end
+
+-- What makes objects of further classes, each of its family.
+local MAKERS = {}
+
+MAKERS[#MAKERS + 1] = function(all)
+  all.retrier, all.hedger, all.retry_budget = rl.retrier(), rl.hedger{delay = 1}, rl.retry_budget()
+  all.batcher, all.debouncer = rl.batcher{fn = type}, rl.debounce(type, 1)
+  all.retrier_stats, all.hedger_stats = all.retrier:stats(), all.hedger:stats()
+  all.retry_budget_stats = all.retry_budget:stats()
+  all.batcher_stats, all.debouncer_stats = all.batcher:stats(), all.debouncer:stats()
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  all.breaker, all.admission = rl.breaker(), rl.admission()
+  all.breaker_counts, all.breaker_stats = all.breaker:counts(), all.breaker:stats()
+  all.admission_stats = all.admission:stats()
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  all.limiter, all.concurrency_limiter = rl.limiter{rate = 1},
+    rl.limiter{kind = "concurrency", limit = 1}
+  all.limiter_stats = all.limiter:stats()
+  all.concurrency_stats = all.concurrency_limiter:stats()
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  all.pool = rl.pool{size = 1, tags = {}}
+  all.pool:submit(type, 1)
+  all.pool_stats, all.pool_worker = all.pool:stats(), all.pool:workers()[1]
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  all.shared_pool = rl.pool{size = 1, scope = "shared"}
+  all.multipool = rl.multipool{pools = 1, size = 1}
+  all.shared_pool_stats, all.multipool_stats = all.shared_pool:stats(), all.multipool:stats()
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  all.objects, all.buffers = rl.objects{new = print}, rl.buffers()
+  all.objects_stats, all.buffers_stats = rl.tables():stats(), all.buffers:stats()
+  all.resources = rl.resources{open = function() return {} end}
+  all.resources_stats = all.resources:stats()
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  local server
+  all.ws, server = websocket_and_server()
+  all.ws_stats = all.ws:stats()
+  all.ws:close()
+  server:stop(0)
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  all.http_router, all.http_static = http.router(), http.static "."
+  all.http_router_stats, all.http_static_stats = all.http_router:stats(), all.http_static:stats()
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  local server = assert(http.serve("127.0.0.1:0", function(req, res)
+    all.request, all.response = req, res
+    req.id, req.params, req.rest = "as the option request_id has it", {}, "as of a route"
+    all.request_line = req.method .. req.version
+    res:send(200, "")
+  end))
+  all.http_client, all.cookies = http.client(), http.cookies()
+  all.client_response = all.http_client:get("http://" .. server:addr())
+  all.request_line = nil
+  all.http_client_stats, all.url = all.http_client:stats(), http_url.parse "http://u:p@a/b?c#d"
+  all.http_client:close()
+  server:stop(0)
 end
 
 -- One of each class. `done` closes what must be closed.
@@ -97,7 +179,7 @@ local function with_instances(fn)
     local autoscaler, scaling_event = autoscaler_and_event()
     local group = assert(rl.group{shards = 1, capacity = 1})
     local offload_pool = rl.offload_pool()
-    fn {
+    local all = {
       group = group, group_stats = group:stats()[1],
       task = rl.self(), scope = scope, chan = rl.chan(), timer = rl.after(1),
       ticker = rl.ticker(1), event = rl.event(), mutex = mutex, rwmutex = rl.rwmutex(),
@@ -115,6 +197,8 @@ local function with_instances(fn)
       offload_pool = offload_pool, offload_stats = offload_pool:stats(),
       stats = rl.stats(), conn_stats = conn:stats(), server_stats = server:stats(),
     }
+    for _, add in ipairs(MAKERS) do add(all) end
+    fn(all)
     group:stop()
     conn:abort()
     listener:close()
@@ -244,12 +328,37 @@ describe("the stubs in docs/luals", function()
       compare("shared.chan.opts", shared.chan, 0, {})
       compare("shared.dict.opts", shared.dict, {})
       compare("offload_pool.opts", rl.offload_pool, {})
+      compare("pool.opts", rl.pool, {size = 1})
+      compare("limiter.opts", rl.limiter, {rate = 1})
+      compare("objects.opts", rl.objects, {new = print})
+      compare("tables.opts", rl.tables, {})
+      compare("buffers.opts", rl.buffers, {})
+      compare("retrier.opts", rl.retrier, {})
+      compare("retry_budget.opts", rl.retry_budget, {})
+      compare("hedger.opts", rl.hedger, {delay = 1})
+      compare("batcher.opts", rl.batcher, {fn = type})
+      compare("debounce.opts", rl.debounce, type, 1, {})
+      compare("throttle.opts", rl.throttle, type, 1, {})
+      compare("breaker.opts", rl.breaker, {})
+      compare("admission.opts", rl.admission, {})
+      compare("http.client.opts", http.client, {})
+      compare("http.cookies.opts", http.cookies, {})
+      local client = http.client()
+      compare("http_client.request.opts", client.request, client, "GET", "nowhere", {})
+      compare("resources.opts", rl.resources, {open = function() end})
       compare("autoscaler.opts", function()
         assert.is_false((pcall(rl.autoscaler, {max = 1})))
       end)
       local listener
       compare("net.listen.opts", function() listener = net.listen("127.0.0.1:0", {}) end)
       compare("net.connect.opts", function() net.connect(listener:addr(), {}):close() end)
+      local ws_server = select(2, websocket_and_server())
+      compare("websocket.connect.opts", function()
+        websocket.connect("ws://" .. ws_server:addr(), {}):close()
+      end)
+      ws_server:stop(0)
+      compare("http.router.opts", http.router, {})
+      compare("http.static.opts", http.static, "x", {})
       compare("net.serve.opts", function() net.serve("127.0.0.1:0", print, {}):stop(0) end)
       local conn = net.connect(listener:addr())
       compare("conn.set_timeout.t", conn.set_timeout, conn, {})
@@ -282,6 +391,7 @@ describe("the stubs in docs/luals", function()
   -- that park only in some cases, or where a function given to them does, are left out.
   it("mark as parking what raises outside of a task", function()
     local ch, event, mutex = rl.chan(), rl.event(), rl.mutex()
+    local pool = rl.resources{open = function() return {} end}
     local calls = {
       ["M.sleep"] = {rl.sleep, 0}, ["M.yield"] = {rl.yield}, ["M.select"] = {rl.select, {{ch}}},
       ["chan:send"] = {ch.send, ch, 1}, ["chan:recv"] = {ch.recv, ch},
@@ -289,6 +399,7 @@ describe("the stubs in docs/luals", function()
       ["barrier:wait"] = {rl.barrier(2).wait, rl.barrier(2)},
       ["waitgroup:wait"] = {rl.waitgroup().wait, rl.waitgroup()},
       ["semaphore:acquire"] = {rl.semaphore(0).acquire, rl.semaphore(0)},
+      ["resources:acquire"] = {pool.acquire, pool},
       ["rwmutex:lock"] = {rl.rwmutex().lock, rl.rwmutex()},
       ["rwmutex:rlock"] = {rl.rwmutex().rlock, rl.rwmutex()},
     }

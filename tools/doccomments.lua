@@ -11,8 +11,8 @@
 --   @source text    the RFC, paper or man page that defines the behaviour
 --
 -- Several files may belong to one module: their blocks are joined. What `require "ringlet"` gives
--- is read from the table in init.lua (`chan = chan.new`), what `ringlet.shared` gives from that in
--- shared.lua: only what is named there is public.
+-- is read from the table in init.lua (`chan = chan.new`), what `ringlet.shared` and `ringlet.http`
+-- give from those in shared.lua and http.lua: only what is named there is public.
 
 local M = {}
 
@@ -495,13 +495,18 @@ local function paths_in_order()
   return paths
 end
 
+-- The modules that are lists of what others have.
+local LISTS = {"shared", "http", "init"}
+
 -- The documented modules of the tree, the full names of the classes ({conn = "ringlet.conn"}), and
 -- what is wrong with the comments, as a list of texts. Runs from the root of the tree.
 function M.load()
   local modules, classes, problems = {}, {}, {}
-  local exports = M.exports_of(lines_of_file(ROOT .. "shared.lua"))
-  for file, names in pairs(M.exports_of(lines_of_file(ROOT .. "init.lua"))) do
-    exports[file] = names
+  local exports = {}
+  for _, name in ipairs(LISTS) do
+    for file, names in pairs(M.exports_of(lines_of_file(ROOT .. name .. ".lua"))) do
+      exports[file] = names
+    end
   end
   for _, path in ipairs(paths_in_order()) do
     M.add_file(modules, path, lines_of_file(path), exports, problems)

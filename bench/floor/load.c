@@ -7,10 +7,14 @@
 //   load echo -p PORT [-c conns] [-s size] [-d depth] [-t seconds] [-w warmup] [-P server_pid]
 //     prints `name value unit`: requests, rps, p50_us p99_us p999_us, and with -P cpu_ns: the
 //     server CPU for each request, all threads (/proc/PID/task/*/schedstat), in that window.
+//   load websocket -p PORT ...
+//     the same with a message in a masked WebSocket frame (RFC 6455), behind its handshake; a
+//     reply must be one frame without a mask.
 //   load idle -p PORT [-n connections] [-P server_pid] [-t seconds]
 //     opens connections, lets the server rest for -t seconds, prints idle_bytes: what one
 //     connection added to the server's private memory; then one exchange on each (which proves
-//     that all are served), rests and prints idle_used_bytes.
+//     that all are served), rests and prints idle_used_bytes. With -r BYTES a message is a request
+//     of HTTP, and a reply has so many bytes, whichever they are.
 //
 // A wrong byte, a lost connection or ten silent seconds end it with status 1. It never runs for
 // longer than its alarm.
@@ -43,8 +47,12 @@ enum {
 
 struct options {
 	int port, conns, size, depth, pid;
+	int head, reply_head; // bytes before a message, and before the reply to it
+	int reply;            // of HTTP: bytes of a reply; the message is a request
 	double seconds, warmup;
 };
+
+static const char http_request[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 
 struct conn {
 	int fd;
@@ -53,6 +61,7 @@ struct conn {
 	size_t received;
 	int64_t sent_ns;
 	unsigned char *sent;
+	unsigned char *wanted; // what comes back: `sent` itself for plain bytes
 };
 
 struct tally {
@@ -182,44 +191,117 @@ static int open_conn(const struct options *o, uint32_t id)
 	return fd;
 }
 
+// ---- WebSocket frames: binary, whole, with a constant mask ----
+
+static const unsigned char mask_key[4] = {0x37, 0xfa, 0x21, 0x3d};
+
+static size_t put_head(unsigned char *out, int size, bool masked)
+{
+	size_t n = 0;
+	out[n++] = 0x82;
+	out[n++] = (unsigned char)((masked ? 0x80 : 0) | (size < 126 ? size : 126));
+	if (size >= 126) {
+		out[n++] = (unsigned char)(size >> 8);
+		out[n++] = (unsigned char)size;
+	}
+	if (masked)
+		memcpy(out + n, mask_key, sizeof(mask_key));
+	return n + (masked ? sizeof(mask_key) : 0);
+}
+
+static void shake_hands(int fd)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
+				      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+				      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+	char answer[2048] = "";
+	size_t n = 0;
+	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != sizeof(request) - 1)
+		fail("send", "short or failed handshake");
+	while (!strstr(answer, "\r\n\r\n")) {
+		ssize_t got = recv(fd, answer + n, sizeof(answer) - 1 - n, 0);
+		if (got <= 0)
+			fail("handshake", "no answer");
+		n += (size_t)got;
+		answer[n] = 0;
+	}
+	if (strncmp(answer, "HTTP/1.1 101 ", 13) != 0 ||
+	    !strstr(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+		fail("handshake", answer);
+}
+
+// ---- rounds ----
+
+static size_t sent_bytes(const struct options *o)
+{
+	return (size_t)(o->head + o->size) * (size_t)o->depth;
+}
+
+static size_t reply_bytes(const struct options *o)
+{
+	if (o->reply)
+		return (size_t)o->reply;
+	return (size_t)(o->reply_head + o->size) * (size_t)o->depth;
+}
+
 static void start_conn(struct conn *c, const struct options *o, uint32_t id)
 {
-	size_t bytes = (size_t)o->size * (size_t)o->depth;
-	*c = (struct conn){.fd = open_conn(o, id), .id = id, .sent = malloc(bytes)};
-	if (!c->sent)
+	*c = (struct conn){.fd = open_conn(o, id), .id = id, .sent = malloc(sent_bytes(o))};
+	c->wanted = o->head || o->reply ? malloc(reply_bytes(o)) : c->sent;
+	if (!c->sent || !c->wanted)
 		fail("malloc", strerror(ENOMEM));
-	for (size_t i = 0; i < bytes; i++)
-		c->sent[i] = (unsigned char)('a' + (id + i * 7) % 26);
+	for (size_t i = 0; i < reply_bytes(o); i++)
+		c->wanted[i] = (unsigned char)('a' + (id + i * 7) % 26);
+	if (o->head)
+		shake_hands(c->fd);
+}
+
+static void send_request(struct conn *c)
+{
+	c->received = 0;
+	c->sent_ns = now_ns();
+	if (send(c->fd, http_request, sizeof(http_request) - 1, MSG_NOSIGNAL) < 0)
+		fail("send", strerror(errno));
 }
 
 static void send_round(struct conn *c, const struct options *o)
 {
-	size_t bytes = (size_t)o->size * (size_t)o->depth;
+	if (o->reply) {
+		send_request(c);
+		return;
+	}
 	for (int i = 0; i < o->depth; i++) {
 		uint64_t stamp = (uint64_t)c->id << 40 | (c->round * (uint64_t)o->depth + (uint64_t)i);
-		memcpy(c->sent + (size_t)i * (size_t)o->size, &stamp, sizeof(stamp));
+		unsigned char *reply = c->wanted + (size_t)i * (size_t)(o->reply_head + o->size);
+		unsigned char *sent = c->sent + (size_t)i * (size_t)(o->head + o->size) + o->head;
+		memcpy(reply + o->reply_head, &stamp, sizeof(stamp));
+		if (!o->head)
+			continue;
+		put_head(reply, o->size, false);
+		put_head(sent - o->head, o->size, true);
+		for (int k = 0; k < o->size; k++)
+			sent[k] = reply[o->reply_head + k] ^ mask_key[k % 4];
 	}
 	c->round++;
 	c->received = 0;
 	c->sent_ns = now_ns();
-	if (send(c->fd, c->sent, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
+	if (send(c->fd, c->sent, sent_bytes(o), MSG_NOSIGNAL) != (ssize_t)sent_bytes(o))
 		fail("send", "short or failed write");
 }
 
 // Returns true when the whole round is back.
 static bool receive(struct conn *c, const struct options *o)
 {
-	static unsigned char reply[1 << 20];
-	size_t bytes = (size_t)o->size * (size_t)o->depth;
-	ssize_t n = recv(c->fd, reply, bytes - c->received, MSG_DONTWAIT);
+	static unsigned char reply[2 << 20];
+	ssize_t n = recv(c->fd, reply, reply_bytes(o) - c->received, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n <= 0)
 		fail("recv", n == 0 ? "the server closed a connection" : strerror(errno));
-	if (memcmp(reply, c->sent + c->received, (size_t)n) != 0)
+	if (!o->reply && memcmp(reply, c->wanted + c->received, (size_t)n) != 0)
 		fail("echo", "a reply differs from what was sent");
 	c->received += (size_t)n;
-	return c->received == bytes;
+	return c->received == reply_bytes(o);
 }
 
 static int watch_all(struct conn *conns, int n)
@@ -354,14 +436,14 @@ static int run_idle(const struct options *o)
 
 static void usage(void)
 {
-	fail("usage", "load echo|idle -p port [-c|-n conns] [-s size] [-d depth] [-t seconds] "
-		      "[-w warmup] [-P server_pid]");
+	fail("usage", "load echo|websocket|idle -p port [-c|-n conns] [-s size] [-d depth] "
+		      "[-t seconds] [-w warmup] [-P server_pid]");
 }
 
 static void parse(struct options *o, int argc, char **argv)
 {
-	for (int flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:"); flag != -1;
-	     flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:")) {
+	for (int flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:r:"); flag != -1;
+	     flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:r:")) {
 		switch (flag) {
 		case 'p': o->port = atoi(optarg); break;
 		case 'n':
@@ -371,11 +453,12 @@ static void parse(struct options *o, int argc, char **argv)
 		case 't': o->seconds = atof(optarg); break;
 		case 'w': o->warmup = atof(optarg); break;
 		case 'P': o->pid = atoi(optarg); break;
+		case 'r': o->reply = atoi(optarg); break;
 		default: usage();
 		}
 	}
 	if (o->port <= 0 || o->conns <= 0 || o->depth <= 0 || o->size < (int)sizeof(uint64_t) ||
-	    o->size * o->depth > 1 << 20 || o->seconds <= 0 || o->seconds > 60)
+	    o->size > 65535 || o->size * o->depth > 1 << 20 || o->seconds <= 0 || o->seconds > 60)
 		usage();
 }
 
@@ -394,6 +477,12 @@ int main(int argc, char **argv)
 	alarm((unsigned)(3 * o.seconds + o.warmup) + ALARM_EXTRA_S);
 	if (strcmp(mode, "echo") == 0)
 		return run_echo(&o);
+	if (strcmp(mode, "websocket") == 0) {
+		unsigned char head[16];
+		o.head = (int)put_head(head, o.size, true);
+		o.reply_head = (int)put_head(head, o.size, false);
+		return run_echo(&o);
+	}
 	if (strcmp(mode, "idle") == 0)
 		return run_idle(&o);
 	usage();

@@ -12,13 +12,34 @@
 --   lua/ringlet/sync.lua
 --   lua/ringlet/map.lua
 --   lua/ringlet/init.lua
+--   lua/ringlet/admission.lua
 --   lua/ringlet/autoscaler.lua
 --   lua/ringlet/autoscaler_evaluation.lua
+--   lua/ringlet/batcher.lua
+--   lua/ringlet/breaker.lua
+--   lua/ringlet/debounce.lua
+--   lua/ringlet/future.lua
 --   lua/ringlet/group.lua
 --   lua/ringlet/health.lua
+--   lua/ringlet/hedge.lua
 --   lua/ringlet/jobs.lua
+--   lua/ringlet/limiter.lua
+--   lua/ringlet/limiter_concurrency.lua
+--   lua/ringlet/limiter_rate.lua
+--   lua/ringlet/limiter_shared.lua
+--   lua/ringlet/multipool.lua
+--   lua/ringlet/objects.lua
+--   lua/ringlet/objects_buffers.lua
+--   lua/ringlet/objects_tables.lua
 --   lua/ringlet/offload.lua
+--   lua/ringlet/pool.lua
+--   lua/ringlet/pool_shared.lua
+--   lua/ringlet/pool_worker.lua
+--   lua/ringlet/resources.lua
+--   lua/ringlet/retry.lua
+--   lua/ringlet/retry_budget.lua
 --   lua/ringlet/run_stop.lua
+--   lua/ringlet/tables.lua
 --   lua/ringlet/travel.lua
 
 ---A task, from `rl.go` and its kin. `rl.select` takes it: the case gives what `join` returns.
@@ -576,6 +597,47 @@ function singleflight:call(key, fn, ...) end
 ---@param key any
 function singleflight:forget(key) end
 
+---Admission rules, from `rl.admission`. `tostring` tells the state.
+---@class ringlet.admission
+---@field name string
+local admission = {}
+
+---Ask to be let in, and say later what came of it, as with `breaker:allow`.
+---
+---Does not park.
+---@return fun(ok: any, err: any, code: any)|nil # done
+---@return string|nil # message
+---@return string|nil # "EOPEN": refused for a while; "EOVERLOAD": too much is in use, or waiting
+---@return number|nil # seconds until it is worth another try
+---@overload fun(self: ringlet.admission): nil, string, string, number|nil
+function admission:allow() end
+
+---The state now: "closed": all are let in; "half-open": a few at a time, because too much is in
+---use, or to try after it was open; "rejecting": nobody, because the wait is too long; "open":
+---nobody for `open_for` seconds.
+---
+---Does not park.
+---@return string
+function admission:state() end
+
+---@class ringlet.admission_stats
+---@field state string
+---@field why string it is that: "92 % in use"
+---@field since number when, on the clock of `rl.now`
+---@field changes integer of the state
+---@field requests integer let in
+---@field successes integer of them
+---@field failures integer of them
+---@field refused integer all of them
+---@field overloads integer those refused with "EOVERLOAD"
+---@field opened integer times
+
+---Counters since it was made.
+---
+---Does not park.
+---@return ringlet.admission_stats # a new table
+function admission:stats() end
+
 ---An autoscaler, from `rl.autoscaler`.
 ---@class ringlet.autoscaler
 local autoscaler = {}
@@ -650,6 +712,294 @@ function autoscaler:stats() end
 ---@field error any what was raised, or the message
 ---@field code string|nil "ENAME" when a resize was refused with one
 local scaling_event = {}
+
+---Collects what is submitted and has it done with one call, from `rl.batcher`.
+---@class ringlet.batcher
+local batcher = {}
+
+---Submit an item. Its future gives what became of it: `true` and its result; `true`, nil, a
+---message and a code if it or the whole call failed so; `false` and the error if the function
+---raised. Cancelled while it waits, the item is taken out; later, only its result is dropped.
+---
+---Parks with "block", while there are `max_pending`.
+---
+---Raises outside of `run`.
+---@async
+---@param v any anything but nil
+---@param t? number seconds to wait for room
+---@return ringlet.future|nil
+---@return string|nil # message
+---@return string|nil # "EOVERLOAD" with "reject"; "ECLOSED"; "ETIMEDOUT"
+---@overload fun(self: ringlet.batcher, v: any, t?: number): nil, string, string
+function batcher:submit(v, t) end
+
+---Submit an item and wait for its result.
+---
+---Parks until the batch is done.
+---
+---Raises what the function raised, unchanged; outside of a task.
+---
+---Returns its result.
+---
+---Or nil, message, "EOVERLOAD" with "reject"; "ECLOSED"; "ETIMEDOUT"; the code of the item or of
+---the call.
+---@async
+---@param v any anything but nil
+---@param t? number seconds; then the item is cancelled
+---@return any
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.batcher, v: any, t?: number): nil, string, string
+function batcher:call(v, t) end
+
+---Do what waits now, without waiting for more.
+---
+---Does not park.
+function batcher:flush() end
+
+---Wait until nothing is pending and no call runs.
+---
+---Parks until then; not at all if it is so.
+---@async
+---@param t? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT"
+---@overload fun(self: ringlet.batcher, t?: number): nil, string, string
+function batcher:wait(t) end
+
+---Take no more items: what waits is done now. It may be called any number of times, and does not
+---wait; `wait` does.
+---
+---Does not park.
+---
+---`grace`: seconds after which calls that are not done are cancelled, and their members fail with
+---"ECLOSED"
+---@param grace? number
+function batcher:close(grace) end
+
+---How many submitted items are not settled.
+---
+---Does not park.
+---@return integer
+function batcher:pending() end
+
+---@class ringlet.batcher_stats
+---@field calls integer of the function so far
+---@field items integer it was given so far
+---@field failures integer calls of which every item failed
+---@field shared integer items that were not done since one with the same key was
+---@field cancelled integer items
+---@field rejected integer items
+---@field pending integer items that are not settled
+---@field running integer calls
+
+---Counters of the batcher.
+---
+---Does not park.
+---@return ringlet.batcher_stats # a new table
+function batcher:stats() end
+
+---A circuit breaker, from `rl.breaker`. Nothing wakes up for it: what is due by the clock, as an
+---open breaker becoming half-open, happens when somebody asks it something.
+---@class ringlet.breaker
+---@field name string
+local breaker = {}
+
+---Call fn, unless the breaker is open. It has failed if it raises, or returns nil, a message and a
+---code; the options `excluded` and `is_successful` may see it otherwise. To be cancelled is neither
+---a success nor a failure.
+---
+---Parks where fn does.
+---
+---Raises what fn raises, unchanged.
+---
+---Returns its results, whatever they count as; or nil, a message, "EOPEN" and, while it is open,
+---the seconds until it is half-open.
+---
+---Or nil, message, "EOPEN", and with what fn fails with.
+---
+---```lua
+---local rows, msg, code = breaker:call(query, "select 1")
+---```
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ...
+---@overload fun(self: ringlet.breaker, fn: fun(...: any): any, ...: any): nil, string, string
+function breaker:call(fn, ...) end
+
+---Ask to be let in, and say later what came of it: `done(ok, [err, code])`, once, with true for a
+---success, false for a failure, nil for neither. `err` and `code` are for the option `excluded`. In
+---a half-open breaker who never calls it keeps its place, for `half_open_for` if that is given.
+---
+---Many calls have the same `done` while the breaker is closed and has no slow-call rule; it takes
+---as many results as calls were let in. Otherwise each has its own, which ignores a second result.
+---
+---Does not park.
+---
+---Source: the two-step breaker of gobreaker.
+---@return fun(ok: any, err: any, code: any)|nil # done
+---@return string|nil # message
+---@return string|nil # "EOPEN"
+---@return number|nil # seconds until it is half-open; nil when it is, and others are trying
+---@overload fun(self: ringlet.breaker): nil, string, string, number|nil
+function breaker:allow() end
+
+---The state now.
+---
+---Does not park.
+---@return string # "closed", "open" or "half-open"
+function breaker:state() end
+
+---@class ringlet.breaker_counts
+---@field requests integer calls let in
+---@field successes integer of them
+---@field failures integer of them
+---@field excluded integer neutral ones: cancelled, or failed as `excluded` says
+---@field slow integer ones, successes and failures
+---@field consecutive_successes integer since the last failure
+---@field consecutive_failures integer since the last success
+
+---What was counted since the state changed, or in the window or interval. Calls that were let in
+---and have no result yet are among the requests alone.
+---
+---Does not park.
+---
+---Source: gobreaker, type Counts.
+---@return ringlet.breaker_counts # a new table
+function breaker:counts() end
+
+---@class ringlet.breaker_stats
+---@field state string
+---@field why string it is that: "6 failures in a row"
+---@field since number when, on the clock of `rl.now`
+---counts up with every change of the state, and whenever the counts are cleared; results of an
+---older one are ignored
+---@field generation integer
+---@field disabled boolean by `disable`
+---@field requests integer calls let in
+---@field successes integer of them
+---@field failures integer of them
+---@field excluded integer neutral ones
+---@field slow integer ones
+---@field ignored integer results that came too late, or twice
+---@field refused integer calls
+---@field opened integer times
+
+---Counters since it was made.
+---
+---Does not park.
+---@return ringlet.breaker_stats # a new table
+function breaker:stats() end
+
+---Open it by hand. It becomes half-open when its time is over.
+---
+---Does not park.
+---@param reason? string for `on_change` and `stats` ("by hand")
+---@param seconds? number instead of `open_for`; `math.huge`: until `reset`
+function breaker:trip(reason, seconds) end
+
+---Close it by hand, and forget what was counted. What is under way counts no more.
+---
+---Does not park.
+---@param reason? string ("by hand")
+function breaker:reset(reason) end
+
+---Close it and let nothing open it but `trip`; what happens is still counted.
+---
+---Does not park.
+---
+---Source: the state DISABLED of resilience4j.
+function breaker:disable() end
+
+---Have it do its work again after `disable`.
+---
+---Does not park.
+function breaker:enable() end
+
+---A function that is called less often than it is asked for, from `rl.debounce` or `rl.throttle`.
+---`d(...)` is `d:call(...)`.
+---@class ringlet.debouncer
+local debouncer = {}
+
+---Ask for a call of the function with these arguments.
+---
+---Does not park.
+---
+---Raises outside of `run`.
+---@param ... any arguments; of calls that become one, the last ones count
+function debouncer:call(...) end
+
+---Forget what waits, and that there were calls.
+---
+---Does not park.
+function debouncer:cancel() end
+
+---Call the function with what waits, now. It does not wait for that call.
+---
+---Does not park.
+---@return boolean # whether something waited
+function debouncer:flush() end
+
+---Does a call wait?
+---
+---Does not park.
+---@return boolean
+function debouncer:pending() end
+
+---@class ringlet.debouncer_stats
+---@field calls integer so far
+---@field invocations integer calls of the function so far
+---@field failures integer of those that raised
+
+---Counters.
+---
+---Does not park.
+---@return ringlet.debouncer_stats # a new table
+function debouncer:stats() end
+
+---The result of something that is still to come: of a job, from `rl.spawn`; of a task of a pool,
+---and of other things that are submitted. `rl.select` takes it: the case gives what `join` returns.
+---@class ringlet.future
+local future = {}
+
+---Wait until it is settled. It may be called any number of times, by any number of tasks.
+---
+---Parks until the job has ended; not at all if it has.
+---
+---Returns true, its results; of what ran on another shard, copies.
+---
+---Or false when it failed, the error; a cancellation for what was cancelled, the traceback of the
+---task that ran it.
+---
+---Or nil, message, "ETIMEDOUT".
+---@async
+---@param t? number seconds
+---@return boolean|nil
+---@return any ...
+---@overload fun(self: ringlet.future, t?: number): false, any, string
+---@overload fun(self: ringlet.future, t?: number): nil, string, string
+function future:join(t) end
+
+---Cancel it: what has not begun never does; what has is cancelled as a task is, and ends when it
+---hears of it; how is told to nobody. What has ended is left alone.
+---
+---Does not park.
+---@param reason? any it travels
+function future:cancel(reason) end
+
+---What became of it: "pending", "done" or "failed".
+---
+---Does not park.
+---@return string
+function future:status() end
+
+---The traceback of the task that ran it, where that failed.
+---
+---Does not park.
+---@return string # "" while it is pending or when it ended well
+function future:traceback() end
 
 ---A sharded group, from `rl.group`. It travels: any shard may call it.
 ---@class ringlet.group
@@ -856,52 +1206,537 @@ function group:stats() end
 ---@return table
 function group:metrics() end
 
----The result of a job that is still to come, from `rl.spawn`. `rl.select` takes it: the case gives
----what `join` returns.
----@class ringlet.future
-local future = {}
+---A way of hedging, from `rl.hedger`: made once, for calls of many tasks.
+---@class ringlet.hedger
+local hedger = {}
 
----Wait until the job has ended. It may be called any number of times, by any number of tasks.
+---Call fn, and once more if the answer is late. The first attempt that goes well wins; the others
+---are cancelled, and waited for. One that fails - raises, or returns nil, a message and a code -
+---has the next one started at once. When all have failed, so does the call.
 ---
----Parks until the job has ended; not at all if it has.
+---The first attempt runs in the calling task, others in tasks of their own. All get the same
+---arguments; so fn must be something that may be done twice.
 ---
----Returns true, its results, copied.
+---Parks until all attempts have ended.
 ---
----Or false when it failed, the error, copied; a cancellation for a cancelled job, the traceback of
----the task that ran it.
----
----Or nil, message, "ETIMEDOUT".
+---Raises what the last attempt to fail raised, unchanged; outside of a task.
 ---@async
----@param t? number seconds
----@return boolean|nil
----@return any ...
----@overload fun(self: ringlet.future, t?: number): false, any, string
----@overload fun(self: ringlet.future, t?: number): nil, string, string
-function future:join(t) end
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... the results of the winner, all of them; when all have failed, of the last failure
+function hedger:call(fn, ...) end
 
----Cancel the job: one that has not begun never does; one that has is cancelled as a task is, and
----ends when it hears of it; how is told to nobody. A job that has ended is left alone.
+---@class ringlet.hedger_stats
+---@field calls integer so far
+---@field hedges integer attempts besides the first ones
+---@field wins integer calls that were answered by such an attempt
+---@field failures integer calls of which all attempts failed
+---@field over_budget integer attempts that the budget refused
+---seconds after which a call is hedged now; nil: it is not, since there were not enough answers to
+---know
+---@field delay number|nil
+
+---Counters.
 ---
 ---Does not park.
----@param reason? any it travels
-function future:cancel(reason) end
-
----What became of the job: "pending", "done" or "failed".
----
----Does not park.
----@return string
-function future:status() end
-
----The traceback of the task that ran the job, where that failed.
----
----Does not park.
----@return string # "" of a job that is pending or ended well
-function future:traceback() end
+---@return ringlet.hedger_stats # a new table
+function hedger:stats() end
 
 ---A job made ready once, from `rl.job`: `rl.spawn` and `rl.spawn_on` take it in place of a
 ---function, and submit what was copied then.
 ---@class ringlet.job
 local job = {}
+
+---A limiter of concurrency, from `rl.limiter` with `kind = "concurrency"`.
+---@class ringlet.concurrency_limiter
+local concurrency_limiter = {}
+
+---Begin a call, if there is room for it now.
+---
+---Does not park.
+---
+---Raises an unknown priority.
+---
+---`priority`: one of `priorities`; by default "normal", or the first if there is no such
+---
+---Returns done is called once when the call has ended, with whether it succeeded, or with nil when
+---that says nothing, as of a cancelled one; and with the seconds it took, if those since this are
+---not right. Called again it does nothing.
+---
+---Or nil, message, "EOVERLOAD".
+---@param priority? string|number
+---@return fun(ok: boolean, rtt: number)|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.concurrency_limiter, priority?: string|number): nil, string, string
+function concurrency_limiter:allow(priority) end
+
+---Begin a call; wait in line if there is no room for it.
+---
+---Parks until there is room; not at all if there is.
+---
+---Raises an unknown priority.
+---
+---Returns done as of `allow`.
+---
+---Or nil, message, "ETIMEDOUT"; "EOVERLOAD" when the line is full, when it has to wait for longer
+---than `queue_wait` or is expected to, and when a more important call takes its place in the full
+---line.
+---@async
+---@param t? number seconds
+---@param priority? string|number as of `allow`
+---@return fun(ok: boolean, rtt: number)|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.concurrency_limiter, t?, priority?): nil, string, string
+function concurrency_limiter:acquire(t, priority) end
+
+---Call fn with a permit, which it waits for as `acquire` does and gives back whatever becomes of
+---fn. A call has failed if it raises, or returns nil, a message and a code; a cancelled one says
+---nothing.
+---
+---Parks until there is room, and where fn does.
+---
+---Raises what fn raises, unchanged.
+---
+---Returns fn's results.
+---
+---Or nil, message, "EOVERLOAD".
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ...
+---@overload fun(self: ringlet.concurrency_limiter, fn, ...): nil, string, string
+function concurrency_limiter:call(fn, ...) end
+
+---The same, for a call with a priority.
+---
+---Parks until there is room, and where fn does.
+---
+---Raises what fn raises, unchanged; an unknown priority.
+---
+---Returns fn's results.
+---
+---Or nil, message, "EOVERLOAD".
+---@async
+---@param priority string|number as of `allow`
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ...
+---@overload fun(self: ringlet.concurrency_limiter, priority, fn, ...): nil, string, string
+function concurrency_limiter:call_as(priority, fn, ...) end
+
+---Set another limit, from which an algorithm goes on. Calls that run are left alone; those that
+---wait go on if there is room now.
+---
+---Does not park.
+---@param n integer 1 or more; with an algorithm, within `min_limit` and `max_limit`
+function concurrency_limiter:set_limit(n) end
+
+---@class ringlet.concurrency_stats
+---@field algorithm string "fixed", "aimd" or "gradient"
+---@field limit integer calls that there may be at once
+---@field running integer calls that there are
+---@field waiting integer calls in line
+---@field allowed integer calls that were begun
+---@field refused integer calls that got "EOVERLOAD"
+---@field shed integer those of them that had a place in the line
+---@field timed_out integer calls that got "ETIMEDOUT"
+---@field succeeded integer calls that ended well
+---@field failed integer calls that failed
+---@field ignored integer calls whose end said nothing
+---@field rtt number seconds that a successful call takes, recent ones first; 0 before there was one
+---@field by_priority table name = {running =, waiting =}
+
+---Counters and state of the limiter.
+---
+---Does not park.
+---@return ringlet.concurrency_stats # a new table
+function concurrency_limiter:stats() end
+
+---A limiter of a rate, from `rl.limiter`.
+---@class ringlet.limiter
+local limiter = {}
+
+---Take n tokens if they are there and nobody waits for some.
+---
+---The time is that of the scheduler's turn or later: after a long computation up to 32 calls may
+---see it late, and then refuse what is just due.
+---
+---Does not park.
+---
+---Raises when n is no whole number of 0 or more.
+---
+---Returns true.
+---
+---Or nil, message, "EOVERLOAD", seconds until there will be so many, if nobody else takes them;
+---`math.huge` when there never are so many at once.
+---@param n? integer (1)
+---@return true|nil
+---@return string|nil
+---@return string|nil
+---@return number|nil
+---@overload fun(self: ringlet.limiter, n?: integer): nil, string, string, number
+function limiter:allow(n) end
+
+---Wait for n tokens: first come, first served. Who is cancelled in the line leaves it, and those
+---behind move up.
+---
+---Parks until there are so many; not at all if there are, and nobody waits.
+---
+---Raises when n is no whole number of 0 or more.
+---
+---Source: the Go package golang.org/x/time/rate, Limiter.WaitN.
+---
+---Returns true.
+---
+---Or nil, message, "ETIMEDOUT" at once when it would take longer than t; "EOVERLOAD" at once when n
+---is more than there can ever be at once.
+---@async
+---@param n? integer (1)
+---@param t? number seconds
+---@return true|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.limiter, n?: integer, t?: number): nil, string, string
+function limiter:wait(n, t) end
+
+---Change the rate, of all keys as well. What was taken stays taken. Those who wait are served at
+---the new rate; whom that would serve too late fails with "ETIMEDOUT" at once.
+---
+---Does not park.
+---
+---Raises when they are not of the kind that `rl.limiter` takes.
+---
+---`burst`: the most tokens that are kept; of a sliding window, its length in seconds; as it was, if
+---left out
+---@param rate number tokens a second; of a sliding window, the limit
+---@param burst? number
+function limiter:set_rate(rate, burst) end
+
+---The limiter of a key: of a user, an address, a route. It has the numbers of this one and an
+---account of its own. There are as many as the option `keys` says: one more takes the place of one
+---whose account is full again, of the one that was asked for the longest ago if there is none.
+---
+---Keep the result only as long as the key's call takes: a limiter that somebody holds stays the
+---key's limiter.
+---
+---Does not park.
+---
+---Raises when the key is nil.
+---@param key any anything but nil
+---@return ringlet.limiter # the same for the same key, while it is there
+function limiter:of(key) end
+
+---@class ringlet.limiter_stats
+---@field kind string of limiter
+---@field rate number tokens a second, on the average
+---@field burst number the most tokens at once
+---@field available integer tokens that are there now
+---@field allowed integer calls that got their tokens, those of the keys included
+---@field refused integer calls that got "EOVERLOAD", those of the keys included
+---@field timed_out integer calls that got "ETIMEDOUT", those of the keys included
+---@field waiting integer tasks that wait now, for a key included
+---@field keys integer that have a limiter now
+---@field dropped integer keys whose limiter was dropped
+
+---Counters and state of the limiter.
+---
+---Does not park.
+---@return ringlet.limiter_stats # a new table
+function limiter:stats() end
+
+---Several pools, from `rl.multipool`. They are numbered from 1.
+---@class ringlet.multipool
+local multipool = {}
+
+---Submit a task to one of the pools. One that the next pool of a "round_robin" refuses because it
+---is full goes to the pool with the fewest tasks. Of pools with `fn`, it takes the arguments alone.
+---
+---Parks where `submit` of the pool does.
+---
+---Raises outside of a run.
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.future|nil
+---@return string|nil # message
+---@return string|nil # "EOVERLOAD" when that one is full too; "ECLOSED"
+---@overload fun(self: ringlet.multipool, fn: fun(...: any): any, ...: any): nil, string, string
+function multipool:submit(fn, ...) end
+
+---How many tasks run at a time, at most.
+---
+---Does not park.
+---
+---Raises when there is no such pool.
+---@param i? integer of this pool alone
+---@return integer # -1: as many as there are
+function multipool:capacity(i) end
+
+---How many tasks run now.
+---
+---Does not park.
+---
+---Raises when there is no such pool.
+---@param i? integer in this pool alone
+---@return integer
+function multipool:running(i) end
+
+---How many more tasks could run now.
+---
+---Does not park.
+---
+---Raises when there is no such pool.
+---@param i? integer in this pool alone
+---@return integer # -1: as many as there are
+function multipool:free(i) end
+
+---How many tasks wait, those of submitters that wait for room included.
+---
+---Does not park.
+---
+---Raises when there is no such pool.
+---@param i? integer for this pool alone
+---@return integer
+function multipool:waiting(i) end
+
+---One of the pools.
+---
+---Does not park.
+---
+---Raises when there is no such pool.
+---@param i integer
+---@return ringlet.pool
+function multipool:pool(i) end
+
+---Give each of the pools another size. What runs goes on.
+---
+---Does not park.
+---@param n integer for each; less than 1 changes nothing
+---@return boolean # whether any was changed
+function multipool:resize(n) end
+
+---Begin no more tasks. What runs goes on; what is submitted waits in the queues.
+---
+---Does not park.
+---@return boolean # false if all were paused already
+function multipool:pause() end
+
+---Begin tasks again.
+---
+---Does not park.
+---@return boolean # false if none was paused
+function multipool:resume() end
+
+---Wait until no task runs or waits in any of the pools.
+---
+---Parks until then; not at all if it is so.
+---@async
+---@param t? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT"
+---@overload fun(self: ringlet.multipool, t?: number): nil, string, string
+function multipool:join(t) end
+
+---Close all of the pools, as `close` of a pool does; the grace is for all of them together.
+---
+---Parks with a grace, until every task has ended or the grace is over.
+---@async
+---@param grace? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT" when the grace was over first
+---@overload fun(self: ringlet.multipool, grace?: number): nil, string, string
+function multipool:close(grace) end
+
+---Take tasks again, after `close`.
+---
+---Does not park.
+---@return boolean # false if none was closed
+function multipool:reopen() end
+
+---@class ringlet.multipool_stats
+---@field capacity integer as of `capacity`
+---@field running integer tasks that run
+---@field queued integer tasks that wait
+---@field blocked integer submitters that wait for room
+---@field submitted integer tasks so far, refused ones included
+---tasks that went to the pool with the fewest, for the one whose turn it was had refused them
+---@field moved integer
+---@field rejected integer tasks that no pool has taken
+---@field done integer tasks that ended well
+---@field failed integer tasks
+---@field cancelled integer tasks
+---@field dropped integer tasks, for later ones
+---@field spawned integer tasks that ran beside their pools
+---@field caller_ran integer tasks that their submitters ran
+---@field pools table `stats` of each pool
+
+---Counters of all pools together, and of each.
+---
+---Does not park.
+---@return ringlet.multipool_stats # a new table
+function multipool:stats() end
+
+---What an autoscaler asks of its target: `active`, tasks that run for each that could, and
+---`queue`, tasks that wait.
+---
+---Does not park.
+---@return table
+function multipool:metrics() end
+
+---A pool of objects, from `rl.objects` or `rl.tables`.
+---@class ringlet.objects
+local objects = {}
+
+---An object: the one that was put last, or a new one when none is idle.
+---
+---Parks where `new` does.
+---
+---Raises what `new` raises; when it gives no object.
+---@async
+---@param ... any for `new`, if it is called
+---@return any # the object
+function objects:get(...) end
+
+---Put an object back, once, when nobody uses it any more. It is reset; it is dropped if as many as
+---may be are idle. One of elsewhere may be put as well, unless `debug` looks.
+---
+---Parks where `reset` does.
+---
+---Raises what `reset` raises: the object is dropped then.
+---@async
+---@param x any the object
+function objects:put(x) end
+
+---Call fn with an object, and put that back however fn ends.
+---
+---Parks where fn does.
+---
+---Raises what fn raises, unchanged; what `get` and `put` raise.
+---@async
+---@param fn fun(x: any, ...: any): any
+---@param ... any more arguments of fn
+---@return any ... fn's results
+function objects:with(fn, ...) end
+
+---Drop idle objects, first those that have lain longest.
+---
+---Does not park.
+---
+---`n`: how many may stay; without it, do what the end of a garbage collection cycle does: drop
+---those that nobody took since the last but one (or as `trim` says)
+---@param n? integer
+---@return integer # how many were dropped
+function objects:trim(n) end
+
+---Drop all idle objects. Those that are in use may still be put.
+---
+---Does not park.
+---@return integer # how many were dropped
+function objects:clear() end
+
+---How many objects are idle.
+---
+---Does not park.
+---@return integer
+function objects:size() end
+
+---@class ringlet.objects_stats
+---@field idle integer objects
+---@field max integer how many may be idle
+---@field gets integer so far
+---@field hits integer gets that found an idle object
+---@field misses integer gets that did not
+---@field news integer objects that `new` gave
+---@field puts integer so far
+---@field dropped integer puts that were not kept: too many were idle, or the object was not reset
+---@field trimmed integer idle objects that were dropped later
+
+---Counters.
+---
+---Does not park.
+---@return ringlet.objects_stats # a new table
+function objects:stats() end
+
+---Buffers by size, from `rl.buffers`.
+---@class ringlet.buffers
+local buffers = {}
+
+---A buffer of at least a size. Its content is what `new` or `reset` left.
+---
+---Parks where `new` does.
+---
+---Raises what `new` raises.
+---@async
+---@param size number at least 0
+---@return any # the buffer
+---@return integer # its size: that of its class, or what was asked for above `max`
+function buffers:get(size) end
+
+---Put a buffer back, once, when nobody uses it any more. It is dropped if as many of its class as
+---may be are idle, and if it is larger than any class.
+---
+---Parks where `reset` does.
+---
+---Raises when it is of elsewhere; what `reset` raises: the buffer is dropped then.
+---@async
+---@param buffer any from `get` of this pool
+function buffers:put(buffer) end
+
+---Call fn with a buffer and its size, and put the buffer back however fn ends.
+---
+---Parks where fn does.
+---
+---Raises what fn raises, unchanged; what `get` and `put` raise.
+---@async
+---@param size number
+---@param fn fun(buffer: any, size: integer, ...: any): any
+---@param ... any more arguments of fn
+---@return any ... fn's results
+function buffers:with(size, fn, ...) end
+
+---Drop idle buffers of every class, first those that have lain longest.
+---
+---Does not park.
+---
+---`n`: how many of each class may stay; without it, do what the end of a garbage collection cycle
+---does
+---@param n? integer
+---@return integer # how many were dropped
+function buffers:trim(n) end
+
+---Drop all idle buffers. Those that are in use may still be put.
+---
+---Does not park.
+---@return integer # how many were dropped
+function buffers:clear() end
+
+---How many buffers are idle.
+---
+---Does not park.
+---@return integer
+function buffers:size() end
+
+---@class ringlet.buffers_stats
+---@field idle integer buffers
+---@field idle_size integer the sum of their sizes
+---@field gets integer so far
+---@field hits integer gets that found an idle buffer
+---@field misses integer gets that did not
+---@field large integer misses that were larger than any class
+---@field puts integer so far, of buffers of a class
+---@field dropped integer puts that were not kept
+---@field trimmed integer idle buffers that were dropped later
+---@field classes table a list of {size, idle}, from the smallest
+
+---Counters.
+---
+---Does not park.
+---@return ringlet.buffers_stats # a new table
+function buffers:stats() end
 
 ---Helper threads of your own, from `rl.offload_pool`. A pool travels: a job may use it on its
 ---shard.
@@ -998,6 +1833,545 @@ function offload_pool:resize(n) end
 ---
 ---Does not park.
 function offload_pool:close() end
+
+---A pool of tasks, from `rl.pool`.
+---@class ringlet.pool
+local pool = {}
+
+---Submit a task. Of a pool with `fn`, it takes the arguments alone.
+---
+---Parks while the pool is full and its `overflow` is "block"; where fn does if it is "caller_runs".
+---
+---Raises outside of a run.
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.future|nil
+---@return string|nil # message
+---@return string|nil # "EOVERLOAD" when the pool is full; "ECLOSED"; what its admission fails with
+---@overload fun(self: ringlet.pool, fn: fun(...: any): any, ...: any): nil, string, string
+function pool:submit(fn, ...) end
+
+---How many tasks run at a time, at most.
+---
+---Does not park.
+---@return integer # -1: as many as there are
+function pool:capacity() end
+
+---The same as `capacity`, for an autoscaler.
+---
+---Does not park.
+---@return integer
+function pool:size() end
+
+---How many tasks its workers run now. One that was submitted counts from the start, if it need not
+---wait for another one.
+---
+---Does not park.
+---@return integer
+function pool:running() end
+
+---How many more tasks could run now.
+---
+---Does not park.
+---
+---Returns 0 while it is paused, or was made smaller than what runs; -1: as many as there are.
+---@return integer
+function pool:free() end
+
+---How many tasks wait for a worker, those of submitters that wait for room included.
+---
+---Does not park.
+---@return integer
+function pool:waiting() end
+
+---Let more or fewer tasks run at a time. What runs goes on.
+---
+---Does not park.
+---
+---Returns whether it has that size now: false for less than 1, for a pool without a limit, and for
+---one with `prealloc`.
+---@param n integer less than 1 changes nothing
+---@return boolean
+function pool:resize(n) end
+
+---Its workers, the oldest first.
+---
+---Does not park.
+---@return ringlet.pool_worker[] # a new list
+function pool:workers() end
+
+---Tell, from inside a task, that it makes progress. A pool with `heartbeat` gives up workers of
+---whom it has not heard for that long.
+---
+---Does not park.
+---
+---Returns false unless a worker of this pool runs the calling task; also when it was given up
+---already.
+---@return boolean
+function pool:beat() end
+
+---Begin no more tasks. What runs goes on; what is submitted waits in the queue.
+---
+---Does not park.
+---@return boolean # false if it was paused already
+function pool:pause() end
+
+---Begin tasks again.
+---
+---Does not park.
+---@return boolean # false if it was not paused
+function pool:resume() end
+
+---Wait until no task runs or waits.
+---
+---Parks until then; not at all if it is so.
+---@async
+---@param t? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT"
+---@overload fun(self: ringlet.pool, t?: number): nil, string, string
+function pool:join(t) end
+
+---Take no more tasks: submitters that wait for room fail with "ECLOSED", what was accepted still
+---runs, if need be because the pool is resumed. With a grace, wait until all of it has ended; when
+---the grace is over, what waits fails with "ECLOSED" and what runs is cancelled. It may be called
+---any number of times.
+---
+---Parks with a grace, until every task has ended or the grace is over.
+---@async
+---@param grace? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT" when the grace was over first
+---@overload fun(self: ringlet.pool, grace?: number): nil, string, string
+function pool:close(grace) end
+
+---Take tasks again, after `close`.
+---
+---Does not park.
+---@return boolean # false if it was not closed
+function pool:reopen() end
+
+---@class ringlet.pool_stats
+---@field capacity integer as of `capacity`
+---@field running integer tasks that workers run
+---@field queued integer tasks that wait for a worker
+---@field blocked integer submitters that wait for room
+---@field workers integer that there are
+---@field idle integer workers without a task
+---@field beside integer tasks that run beside the pool, or in their submitters
+---tasks so far; each is running, queued, blocked or beside, or one of the next five
+---@field submitted integer
+---@field done integer tasks that ended well
+---@field failed integer tasks
+---@field cancelled integer tasks, those included that a closed pool did not begin
+---@field rejected integer tasks, by a pool that was full or closed
+---@field dropped integer tasks, for later ones
+---@field lost integer tasks that failed because they made no progress
+---@field spawned integer tasks that ran beside the pool
+---@field caller_ran integer tasks that their submitters ran
+---@field wait_mean number seconds that a task has waited for a worker, of those that had to
+---@field wait_max number seconds that one has, at most
+
+---Counters.
+---
+---Does not park.
+---@return ringlet.pool_stats # a new table
+function pool:stats() end
+
+---What an autoscaler asks of its target: `active`, tasks that run for each that could, `queue`,
+---tasks that wait, and `wait`, the seconds that they do: the mean of those that began in the last
+---two seconds or, if that is more, of those that wait now; 0 when none does.
+---
+---Does not park.
+---@return table
+function pool:metrics() end
+
+---A pool whose tasks run on any shard, from `rl.pool` with `scope = "shared"`. It travels: every
+---shard has the same pool. Two of them are equal (`==`) when they are one.
+---@class ringlet.shared_pool
+local shared_pool = {}
+
+---Submit a task: a job, which any shard may run. Of a pool with `fn`, it takes the arguments
+---alone. The function, its upvalues and its arguments are copied now, as by `rl.spawn`.
+---
+---Parks while the pool is full and its `overflow` is "block"; where fn does if it is "caller_runs".
+---
+---Raises what cannot travel, with the path to it; outside of a run.
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return ringlet.future|nil
+---@return string|nil # message
+---@return string|nil # "EOVERLOAD" when the pool is full; "ECLOSED"
+---@overload fun(self: ringlet.shared_pool, fn: fun(...: any): any, ...: any): nil, string, string
+function shared_pool:submit(fn, ...) end
+
+---How many tasks run at a time, at most, on all shards together.
+---
+---Does not park.
+---@return integer # -1: as many as there are
+function shared_pool:capacity() end
+
+---The same as `capacity`, for an autoscaler.
+---
+---Does not park.
+---@return integer
+function shared_pool:size() end
+
+---How many tasks have been begun and have not ended, on all shards. The end of one counts when the
+---shard that submitted it has heard of it.
+---
+---Does not park.
+---@return integer
+function shared_pool:running() end
+
+---How many more tasks could run now.
+---
+---Does not park.
+---@return integer # 0 if it was made smaller than what runs; -1: as many as there are
+function shared_pool:free() end
+
+---How many tasks wait on all shards, those of submitters that wait for room included.
+---
+---Does not park.
+---@return integer
+function shared_pool:waiting() end
+
+---Let more or fewer tasks run at a time. What runs goes on.
+---
+---Does not park.
+---@param n integer less than 1 changes nothing
+---@return boolean # whether it was changed: not of a pool without a limit
+function shared_pool:resize(n) end
+
+---Begin no more tasks, on any shard. What runs goes on; what is submitted waits in the queue.
+---
+---Does not park.
+---@return boolean # false if it was paused already
+function shared_pool:pause() end
+
+---Begin tasks again.
+---
+---Does not park.
+---@return boolean # false if it was not paused
+function shared_pool:resume() end
+
+---Wait until no task runs or waits, on any shard.
+---
+---Parks until then; not at all if it is so.
+---@async
+---@param t? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT"
+---@overload fun(self: ringlet.shared_pool, t?: number): nil, string, string
+function shared_pool:join(t) end
+
+---Take no more tasks, from any shard: submitters that wait for room fail with "ECLOSED", what was
+---accepted still runs, if need be because the pool is resumed. With a grace, wait until all of it
+---has ended; when the grace is over, what waits fails with "ECLOSED" and what runs is cancelled, on
+---the other shards when they hear of it. It may be called any number of times.
+---
+---Parks with a grace, until every task has ended or the grace is over.
+---@async
+---@param grace? number seconds
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT" when the grace was over first
+---@overload fun(self: ringlet.shared_pool, grace?: number): nil, string, string
+function shared_pool:close(grace) end
+
+---Take tasks again, after `close`.
+---
+---Does not park.
+---@return boolean # false if it was not closed
+function shared_pool:reopen() end
+
+---@class ringlet.shared_pool_stats
+---@field capacity integer as of `capacity`
+---@field running integer tasks that were begun and have not ended
+---@field queued integer tasks that wait to be begun
+---@field blocked integer submitters that wait for room
+---@field submitted integer tasks so far, those that were refused because the pool was full included
+---@field done integer tasks that ended well
+---@field failed integer tasks
+---@field cancelled integer tasks, those that never began included
+---@field rejected integer tasks, by a pool that was full or closed
+---@field dropped integer tasks, for later ones
+---@field spawned integer tasks that ran beside the pool
+---@field caller_ran integer tasks that their submitters ran
+---@field wait_mean number seconds that tasks have waited in the queue
+---@field wait_max number seconds that one has, at most
+
+---Counters, of all shards together.
+---
+---Does not park.
+---@return ringlet.shared_pool_stats # a new table
+function shared_pool:stats() end
+
+---What an autoscaler asks of its target: `active`, tasks that run for each that could, and
+---`queue`, tasks that wait.
+---
+---Does not park.
+---@return table
+function shared_pool:metrics() end
+
+---A worker of a pool, as `pool:workers` and the hook `on_failed` give it. It runs one task after
+---the other, each as if in a task of its own.
+---@class ringlet.pool_worker
+---@field id integer its number in the pool, never used twice
+---@field tags table|nil its copy of the pool's option `tags`, to be changed as one likes
+---@field since number when it was made, in seconds of `rl.now`
+---@field done integer how many tasks have ended on it
+local pool_worker = {}
+
+---What it does: "created", it has had no turn yet; "pending", it waits for a task; "running";
+---"paused"; "failed", its task made no progress and it was given up; "terminated".
+---
+---Does not park.
+---@return string
+function pool_worker:state() end
+
+---Have it begin no more tasks. A task that it has begun goes on. Its seat stays empty: the pool
+---runs one task less.
+---
+---Does not park.
+---
+---Raises unless it is pending or running.
+function pool_worker:pause() end
+
+---Have it begin tasks again.
+---
+---Does not park.
+---
+---Raises unless it is paused.
+function pool_worker:resume() end
+
+---End it: at once if it has no task, else after its task. The pool makes another one when it needs
+---one.
+---
+---Does not park.
+---@param force? boolean cancel its task (false)
+---@return boolean # false if it has ended already
+function pool_worker:destroy(force) end
+
+---A pool of resources, from `rl.resources`. `rl.autoscaler` takes it as a target.
+---@class ringlet.resources
+local resources = {}
+
+---Borrow a resource: the one that was given back last, else a new one while there are fewer than
+---`max`, else the next that comes back. Who came first is served first. Give it back by `release`
+---or `discard`.
+---
+---A new one is opened by a task of the pool. When something comes back before that is done, the
+---caller has it at once, and the new one is for the next; nor is it lost when the caller gives up.
+---What `open` fails with is for the caller for whom it was called.
+---
+---Parks while there is none; and where `check` does.
+---
+---Raises what `open` raised, unchanged; outside of a task.
+---
+---Source: the Java library HikariCP; the Go package database/sql, type DB.
+---
+---Returns a resource.
+---
+---Or nil, message, "ETIMEDOUT"; "ECLOSED"; "EOVERLOAD" when `max_waiting` wait already; what `open`
+---failed with; "ECANCELED" when the task in which it ran was cancelled.
+---@async
+---@param t? number seconds, by default `acquire_timeout`
+---@return any
+---@return string|nil
+---@return string|nil
+---@overload fun(self: ringlet.resources, t?: number): nil, string, string
+function resources:acquire(t) end
+
+---Borrow an idle resource if there is one. Where there is none and a place is free, one is opened
+---in the background for who asks later.
+---
+---Parks where `check` does.
+---
+---Source: the Go package github.com/jackc/puddle, Pool.TryAcquire.
+---@async
+---@return any # a resource
+---@return string|nil # message
+---@return string|nil # "EAGAIN", "ECLOSED"
+---@overload fun(self: ringlet.resources): nil, string, string
+function resources:try_acquire() end
+
+---Give a resource back. The longest waiter has it next. It works while cancelled.
+---
+---Does not park.
+---
+---Raises when it is not borrowed from this pool, or was released already.
+---@param res any what `acquire` gave
+---@param broken? boolean true: it is closed, and its place is free (false)
+function resources:release(res, broken) end
+
+---Give a resource back that is not to be used again: it is closed, and its place is free.
+---
+---Does not park.
+---
+---Raises when it is not borrowed from this pool, or was released already.
+---@param res any what `acquire` gave
+function resources:discard(res) end
+
+---Call fn with a resource, and give that back whatever becomes of fn. When fn raises, or its task
+---is cancelled, nobody knows in what state it left the resource, an answer that nobody has read,
+---say: it is discarded, unless `keep` says that it is good. fn may discard it itself.
+---
+---Parks as `acquire` does, and where fn does.
+---
+---Raises what fn raises, unchanged.
+---
+---Returns fn's results.
+---
+---Or nil, message, as `acquire` does.
+---@async
+---@param fn fun(res: any, ...: any): any
+---@param ... any its further arguments
+---@return any ...
+---@overload fun(self: ringlet.resources, fn, ...): nil, string, string
+function resources:with(fn, ...) end
+
+---How many resources there may be: `max`.
+---
+---Does not park.
+---@return integer
+function resources:size() end
+
+---Let there be more or fewer. Who waits has the new places; those that are too many are closed,
+---the longest idle first, borrowed ones when they are given back.
+---
+---Does not park.
+---@param n integer 1 or more
+function resources:resize(n) end
+
+---Close idle resources, the longest idle first.
+---
+---Does not park.
+---@param keep? integer how many may stay idle (0)
+---@return integer # how many were closed
+function resources:trim(keep) end
+
+---Close the pool: who waits and whoever comes fails with "ECLOSED"; what is idle is closed, what
+---is borrowed when it is given back, what is being opened when that is done. It may be called any
+---number of times.
+---
+---Parks with a grace, until everything is closed.
+---@async
+---@param grace? number seconds to wait for that; without it, `close` does not wait
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ETIMEDOUT" when something is open still
+---@overload fun(self: ringlet.resources, grace?: number): nil, string, string
+function resources:close(grace) end
+
+---What an autoscaler asks of its target: `active`, the part of the places that is borrowed,
+---`queue`, how many tasks wait, and `wait`, for how many seconds the longest of them has.
+---
+---Does not park.
+---@return table
+function resources:metrics() end
+
+---@class ringlet.resources_stats
+---@field max integer how many there may be
+---@field open integer resources that are idle or borrowed
+---@field idle integer resources
+---@field borrowed integer resources, with those that are being checked
+---@field opening integer resources that are being opened
+---@field closing integer resources that are being closed
+---@field waiting integer tasks
+---@field acquired integer times that one was borrowed
+---@field timeouts integer times that `acquire` failed with "ETIMEDOUT"
+---@field refused integer times that `acquire` failed with "EOVERLOAD"
+---@field opened integer resources so far
+---@field failures integer times that `open` failed
+---@field last_failure string what `open` or `check` failed with last, or ""
+---how many were closed, by why: `idle` (idle_timeout or reuse_within), `lifetime`, `uses`, `check`,
+---`broken` (discarded), `surplus` (max_idle or `trim`), `resize`, `closed` (the pool was), `run`
+---(it ended)
+---@field closed table
+---@field leaks integer borrowings that were told of
+---@field wait_mean number seconds that a borrower waited
+---@field wait_max number the longest
+---@field use_mean number seconds that one was borrowed for
+---@field use_max number the longest
+
+---Counters.
+---
+---Does not park.
+---@return ringlet.resources_stats # a new table
+function resources:stats() end
+
+---A way of trying again, from `rl.retrier`: made once, for calls of many tasks.
+---@class ringlet.retrier
+local retrier = {}
+
+---Call fn; again, if it fails, as the options say. A call fails when it raises or returns nil, a
+---message and a code. A cancellation of the calling task is raised at once, also while it waits for
+---the next attempt.
+---
+---Parks where fn does, and between attempts.
+---
+---Raises what the last attempt raised, unchanged.
+---@async
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... fn's results, all of them; of the last failure, too
+function retrier:call(fn, ...) end
+
+---@class ringlet.retrier_stats
+---@field calls integer so far
+---@field retries integer attempts besides the first ones
+---@field recovered integer calls that went well after a retry
+---@field failures integer calls that failed in the end; each for one of the following reasons
+---@field exhausted integer no attempt was left
+---@field unfit integer `retry_on` did not want a retry
+---@field out_of_time integer the next attempt would have begun after `timeout`
+---@field over_budget integer the budget had none left
+
+---Counters.
+---
+---Does not park.
+---@return ringlet.retrier_stats # a new table
+function retrier:stats() end
+
+---A budget of retries, from `rl.retry_budget`. Give one to all that call the same service: when it
+---is down, retries add no more than their share to its load.
+---@class ringlet.retry_budget
+local retry_budget = {}
+
+---A call has begun. `rl.retry` and `rl.hedge` say so themselves.
+---
+---Does not park.
+function retry_budget:count() end
+
+---Take a retry, if there is one. `rl.retry` and `rl.hedge` do so themselves.
+---
+---Does not park.
+---@return boolean # false: there is none left, make no further attempt
+function retry_budget:try_take() end
+
+---How many retries would be granted now.
+---
+---Does not park.
+---@return integer
+function retry_budget:available() end
+
+---@class ringlet.retry_budget_stats
+---@field calls integer so far
+---@field retries integer granted so far
+---@field refused integer so far
+---@field available integer retries that would be granted now
+
+---Counters of the budget.
+---
+---Does not park.
+---@return ringlet.retry_budget_stats # a new table
+function retry_budget:stats() end
 
 ---Tasks, channels, select, timers and scopes on io_uring.
 ---
@@ -1485,6 +2859,51 @@ function M.race(fns) end
 ---@return ringlet.stats # a new table
 function M.stats() end
 
+---@class ringlet.admission.opts
+---@field name? string for messages ("admission")
+---gives {usage =, wait =, tasks =, health =}: shares from 0 to 1, seconds, a number, a share; it
+---must not park
+---@field read? fun(): table
+---@field usage? number|boolean share in use from which a few are let in (0.9)
+---@field wait? number|boolean seconds from which nobody is (0.3)
+---@field failure_rate? number|boolean share of failures that opens it (0.35)
+---@field window? number seconds in which these are counted (300)
+---@field min_calls? integer ended calls below which the rate is not looked at (20)
+---@field growth? number|boolean increase that opens it, by what there was: 3 is +300 % (3)
+---@field growth_window? number seconds in which that happens (5)
+---@field min_tasks? integer fewer than these count as these, before and after (100)
+---@field health? number|boolean share below which it opens (0.95)
+---@field open_for? number seconds that it is open (60)
+---@field half_open_calls? integer how many are a few (5)
+---@field every? number seconds at least between two looks at the figures (0.1)
+---@field excluded? function|table as for `rl.breaker`
+---called once after each change of the state
+---@field on_change? fun(from: string, to: string, why: string, admission: ringlet.admission)
+
+---Rules of admission for a pool, or whatever does work and has a queue. All of them are there
+---unless told otherwise: a threshold, or false for none. They go by figures that the owner gives,
+---those that are missing say nothing, and by the results that `done` is told.
+---
+---* `usage` of 90 % or more: a few at a time, until it is less.
+---* a mean `wait` of 300 ms or more: nobody, until it is less. The owner must see to it that it
+---  falls when nobody comes: what waits counts, and when nothing does it is 0.
+---* `failure_rate` of 35 % or more in 5 minutes: nobody for `open_for` seconds, then a few to try.
+---* `growth` of the tasks by 300 % or more within 5 s: the same.
+---* `health` below 95 %: the same.
+---
+---An autoscaler or a limiter does what these do less roughly; these are a last line.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---```lua
+---local admission = rl.admission{usage = 0.95, growth = false, read = figures}
+---```
+---@param opts? ringlet.admission.opts
+---@return ringlet.admission
+function M.admission(opts) end
+
 ---@class ringlet.autoscaler.opts
 ---what has `size()`, `resize(n)` and perhaps `metrics()`; resize may park, and gives nil, a message
 ---and a code to refuse
@@ -1537,6 +2956,134 @@ function M.stats() end
 ---@param opts ringlet.autoscaler.opts
 ---@return ringlet.autoscaler
 function M.autoscaler(opts) end
+
+---@class ringlet.batcher.opts
+---@field fn fun(list: any[]): any does what is in the list; it may keep it
+---@field size? integer items in a call, at most (100)
+---seconds that the first item waits for others; 0: for what the tasks that are ready now submit;
+---`math.huge`: until there are `size`, or `flush` (0.01)
+---@field delay? number
+---calls at a time; what is due then waits for its turn, and takes items until it is full. By
+---default there is no limit
+---@field concurrency? integer
+---@field max_pending? integer items that are not settled, at most (10000)
+---what `submit` does when there are so many: "block", wait for room; "reject", fail with
+---"EOVERLOAD" ("block")
+---@field overflow? string
+---items with the same key - not nil - are one item of a call: the first
+---@field key? fun(v: any): any
+---@field name? string for `tostring`, messages and the tasks ("batcher")
+
+---A batcher: `fn` is called with a list of what was submitted, `size` items at most, not later
+---than `delay` seconds after the first of them.
+---
+---fn returns a list of results in the order of the items; with it, perhaps, a table of failures,
+---index = {message, code}, for items that have no result. `true` is the result of each. When it
+---returns nil, a message and a code, or raises, every item fails so. It runs in a task of its own,
+---which no member's cancellation reaches.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: the JavaScript library DataLoader.
+---@param opts ringlet.batcher.opts
+---@return ringlet.batcher
+function M.batcher(opts) end
+
+---@class ringlet.breaker.opts
+---@field name? string for messages ("breaker")
+---@field scope? string "shard" or "shared" ("shard")
+---@field failures? integer in a row that open it; 6 when there is no other rule
+---@field rate? number share of failures that opens it: 0.5
+---@field slow_after? number seconds from which a call counts as slow
+---@field slow_rate? number share of slow calls that opens it (0.5)
+---@field min_calls? integer ended calls below which no rate is looked at (20)
+---seconds after which a call is forgotten; 10 with a rate, else they never are
+---@field window? number
+---@field buckets? integer the window moves on by one of so many parts (10)
+---instead of a window: seconds after which everything counted by the closed breaker is forgotten at
+---once
+---@field interval? number
+---@field open_for? number seconds that it is open (60)
+---@field backoff? number each time it opens again, it is open so many times longer (1)
+---@field open_max? number seconds that it is open at most, with a backoff
+---@field half_open_calls? integer how many may try; all must succeed to close it (1)
+---@field half_open_for? number seconds after which it opens again if these have not ended
+---is this a success? `call` asks it, with true and the results, or with false and the error
+---@field is_successful? fun(ok: boolean, ...): boolean
+---failures that say nothing: a list of codes, or a function of the error or message, and the code
+---@field excluded? function|table
+---@field ready_to_trip? fun(counts: ringlet.breaker_counts): boolean asked after each failure
+---called once after each change of the state
+---@field on_change? fun(from: string, to: string, why: string, breaker: ringlet.breaker)
+
+---A circuit breaker: it lets calls through while they succeed (closed), refuses them for a while
+---when they fail (open), then lets a few try (half-open): if these succeed it closes, and if one
+---fails or is slow it opens again.
+---
+---Without a rule it opens at the sixth failure in a row. The rules by rate look at the calls that
+---have ended in the window, from `min_calls` on: failures, and calls that took `slow_after` or
+---longer, by all of them. Any rule that holds opens it.
+---
+---Functions it was given must not park. One that raises is reported as the failure of a task is,
+---and what it should have decided is decided without it.
+---
+---With `scope = "shared"` all shards to which it travels have one breaker. Functions among its
+---options are copied there; `on_change` is called on the shard that made the change.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: gobreaker v2, whose generations, buckets and half-open rule these are; resilience4j for
+---the slow-call rate; Hystrix for the defaults of the window.
+---
+---```lua
+---local breaker = rl.breaker{name = "db", rate = 0.5, window = 30, slow_after = 2}
+---```
+---@param opts? ringlet.breaker.opts
+---@return ringlet.breaker
+function M.breaker(opts) end
+
+---@class ringlet.debounce.opts
+---call it at once for the first call, and again at the end if there were more (false)
+---@field leading? boolean
+---@field trailing? boolean call it at the end (true)
+---@field max_wait? number seconds after which it is called though calls do not stop
+
+---A function that is called once when calls have stopped for t seconds, with the arguments of the
+---last of them. It runs in a task of its own, one call at a time; what it raises goes to
+---`rl.on_error`. What waits keeps `run` alive.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: the JavaScript library Lodash, debounce.
+---@param fn fun(...: any)
+---@param t number seconds
+---@param opts? ringlet.debounce.opts
+---@return ringlet.debouncer # it can be called like a function
+function M.debounce(fn, t, opts) end
+
+---@class ringlet.throttle.opts
+---@field leading? boolean call it at once for the first call (true)
+---@field trailing? boolean call it after t seconds if there were more calls (true)
+
+---A function that is called at most once in t seconds: for the first call at once, then with the
+---arguments of the last one.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: the JavaScript library Lodash, throttle.
+---@param fn fun(...: any)
+---@param t number seconds
+---@param opts? ringlet.throttle.opts
+---@return ringlet.debouncer # it can be called like a function
+function M.throttle(fn, t, opts) end
 
 ---@class ringlet.group.opts
 ---@field name? string no other group of the run has it
@@ -1605,6 +3152,42 @@ function M.groups(name) end
 ---@overload fun(): nil, string, string
 function M.ready() end
 
+---@class ringlet.hedger.opts
+---@field delay number|string seconds after which the next attempt is started; or "p95" and the like
+---@field max? integer attempts, with the first (2)
+---@field budget? table an `rl.retry_budget`; when it is spent no call is hedged
+
+---A way of hedging: the options of `rl.hedge`, looked at once, for `hedger:call(fn, ...)`.
+---
+---With a percentile as the delay, so many of 100 calls are answered without a second attempt. It is
+---that of the last 200 attempts; before there were 20 no call is hedged. An attempt that lost
+---counts with the time it took until then.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: J. Dean, L. A. Barroso, "The tail at scale", 2013.
+---@param opts ringlet.hedger.opts
+---@return ringlet.hedger
+function M.hedger(opts) end
+
+---Call fn, and once more if the answer is late: the first answer wins. It is
+---`rl.hedger(opts):call(fn, ...)`; a percentile as the delay needs a hedger that is kept.
+---
+---Parks until all attempts have ended.
+---
+---Raises what the last attempt to fail raised, unchanged; options that make no sense; outside of a
+---task.
+---
+---Source: J. Dean, L. A. Barroso, "The tail at scale", 2013.
+---@async
+---@param opts ringlet.hedger.opts as for `rl.hedger`
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... the results of the winner, all of them; when all have failed, of the last failure
+function M.hedge(opts, fn, ...) end
+
 ---Prepare a job: copy the function and its arguments once, to submit them often.
 ---
 ---Does not park.
@@ -1655,6 +3238,165 @@ function M.shards() end
 ---@return integer # from 1; the one that called `run` is 1
 function M.shard() end
 
+---@class ringlet.limiter.opts
+---@field kind? string "token_bucket", "gcra", "sliding_window" or "concurrency" ("token_bucket")
+---@field rate? number tokens a second (token_bucket, gcra)
+---the most tokens that are kept; by default those of a second, at least 1 (token_bucket, gcra)
+---@field burst? integer
+---@field fill? integer tokens at first; by default the burst (token_bucket)
+---tokens in a window (sliding_window); calls at once (concurrency without an algorithm)
+---@field limit? integer
+---@field window? number seconds (sliding_window)
+---@field approximate? boolean two counters instead of a log (sliding_window) (false)
+---@field keys? integer of how many keys there is a limiter at most (rates) (10000)
+---@field scope? string "shared": all shards take from one account (gcra) ("shard")
+---@field algorithm? string "fixed", "aimd" or "gradient" (concurrency, as all below) ("fixed")
+---@field initial? integer limit that an algorithm begins with (20)
+---@field min_limit? integer the least that an algorithm sets (1)
+---@field max_limit? integer the most that an algorithm sets (1000)
+---@field queue? integer calls that may wait in line (1024)
+---seconds after which a call in line is refused; one that would probably wait for longer is refused
+---at once
+---@field queue_wait? number
+---@field tolerance? number how much longer than without a queue calls may take (gradient) (1.06)
+---@field backoff? number what the limit is multiplied by when calls fail (0.9)
+---@field timeout? number seconds; a call that takes longer counts as failed for the algorithm
+---a list of {name, share}, the most important first, the shares not increasing; by default
+---{{"critical", 1}, {"normal", 1}, {"background", 0.5}}
+---@field priorities? table
+
+---A limiter: of how many there may be in a time, or of how many there may be at once.
+---
+---Rates. `token_bucket`: tokens drip in at the rate, up to the burst; it is full at first.
+---`gcra`: the same decisions from one number; with `scope = "shared"` the handle travels, and all
+---shards take from one account. `sliding_window`: at most `limit` in any `window` seconds, by a log
+---of the last `limit` times; what is exactly one window old is out. With `approximate` it takes two
+---counters instead of a log: those of this and of the last window of fixed times, the last one
+---counting for the part of it that is not yet one window old. Times are whole nanoseconds and the
+---sums exact, for a rate that is a fraction as people write them: 1000, 0.1, 1/60.
+---
+---Concurrency. The limit is fixed; or `aimd` adds one in each round trip in which at least half of
+---the limit was in use, and takes a tenth away when calls fail or take longer than `timeout`; or
+---`gradient` compares what calls take with what they took without a queue behind them. It measures
+---that now and then, with less than the limit for as many calls as that takes. Calls have a
+---priority: a class of calls and those below it may together use its share of the limit; in the
+---line the more important ones are first, but no class is passed by more than 8 times in a row.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: ITU-T I.371, annex A (gcra); D.-M. Chiu and R. Jain, "Analysis of the increase and
+---decrease algorithms for congestion avoidance", 1989 (aimd); Netflix concurrency-limits
+---(gradient); "Site Reliability Engineering", chapter 21 (priorities).
+---@param opts ringlet.limiter.opts
+---@return ringlet.limiter|ringlet.concurrency_limiter
+function M.limiter(opts) end
+
+---@class ringlet.multipool.opts
+---how many; or a list with the options of each, which go before those for all
+---@field pools integer|table
+---"round_robin": one after the other; "least_tasks": the one in which the fewest tasks run and wait
+---("round_robin")
+---@field strategy? string
+---@field name? string for `tostring`; the pools are called so, with their numbers ("pool")
+
+---Several pools behind one. A line that all submitters share is no line of all of them then: what
+---waits for one pool does not wait for another.
+---
+---The other options are those of `rl.pool`, for each of the pools.
+---
+---Does not park.
+---
+---Raises on an option that is unknown or out of range.
+---
+---Source: the Go package github.com/panjf2000/ants: MultiPool.
+---
+---```lua
+---local pools = rl.multipool {pools = 4, size = 25, overflow = "reject"}
+---```
+---@param opts ringlet.multipool.opts
+---@return ringlet.multipool
+function M.multipool(opts) end
+
+---@class ringlet.objects.opts
+---makes an object, when none is idle; it gets the arguments of `get`. An object is a table, a
+---userdata, a cdata, a function or a coroutine
+---@field new fun(...: any): any
+---@field reset? fun(x: any) called by `put`: makes it as good as new
+---@field max? integer how many may lie idle; what is put beyond is dropped (1024)
+---garbage collection cycles after which an object that nobody took is dropped, from 1 to 1,000;
+---false: they stay until `pool:trim` or `pool:clear` (2)
+---@field trim? integer|boolean
+---look for objects that are put twice, used after they were put, not of this pool, or not reset;
+---RINGLET_DEBUG=1 does too. It is many times slower (false)
+---@field debug? boolean
+---names of fields that need not be as `new` made them when `debug` looks; true: no field need be
+---@field keep? table|boolean
+---@field name? string for `tostring` and errors ("objects")
+
+---A pool of objects. It is this shard's: neither the pool nor what it gives is shared.
+---
+---Does not park.
+---
+---Raises on an option that is missing, unknown or out of range.
+---
+---Source: the Go type sync.Pool.
+---
+---```lua
+---local requests = rl.objects {new = function() return {headers = {}} end}
+---```
+---@param opts ringlet.objects.opts
+---@return ringlet.objects
+function M.objects(opts) end
+
+---@class ringlet.buffers.opts
+---@field min? integer size of the smallest class; each further one is twice as large (64)
+---the largest size that is pooled; the largest class is the first that has it. What is larger is
+---made for the request and dropped when it is put (65536)
+---@field max? integer
+---@field per_class? integer how many of a class may lie idle (64)
+---@field new? fun(size: integer): any makes a buffer
+---@field reset? fun(buffer: any) called by `put`; buffers of `new` are not reset without
+---@field trim? integer|boolean as for `objects`, for each class (2)
+---@field debug? boolean as for `objects` (false)
+---@field name? string for `tostring` and errors ("buffers")
+
+---Buffers pooled by size. What a size counts is up to `new`; without it, a buffer is an empty
+---table with room for so many values in a list, to be filled and given to `table.concat`. Buffers
+---of bytes are made by the ffi of LuaJIT, or by C.
+---
+---Does not park.
+---
+---Raises on an option that is unknown or out of range.
+---
+---Source: J. Evans, "A Scalable Concurrent malloc(3) Implementation for FreeBSD": size classes.
+---@param opts? ringlet.buffers.opts
+---@return ringlet.buffers
+function M.buffers(opts) end
+
+---@class ringlet.tables.opts
+---@field array? integer how many values of a list a new table has room for (0)
+---@field hash? integer how many other fields (0)
+---@field max? integer as for `objects` (1024)
+---@field trim? integer|boolean as for `objects` (2)
+---@field debug? boolean as for `objects` (false)
+---@field name? string ("tables")
+
+---A pool of empty tables. `put` makes a table empty again and takes its metatable away; it keeps
+---its memory, and what was in it is not kept alive.
+---
+---Does not park.
+---
+---Raises on an option that is unknown or out of range.
+---
+---```lua
+---local lists = rl.tables {array = 64}
+---```
+---@param opts? ringlet.tables.opts
+---@return ringlet.objects
+function M.tables(opts) end
+
 ---Run fn on a helper thread: code that blocks in C or computes for long, while the tasks of this
 ---shard go on. The function, its upvalues, its arguments and its results are copied.
 ---
@@ -1696,6 +3438,189 @@ function M.offload(fn, ...) end
 ---@return ringlet.offload_pool
 function M.offload_pool(opts) end
 
+---@class ringlet.pool.opts
+---@field size integer how many tasks run at a time; -1: as many as there are
+---@field queue? integer how many may wait for a worker (0)
+---what `submit` does when that many wait: "block", it parks until there is room, first come, first
+---served; "reject"; "spawn", the task runs beside the pool; "drop_oldest", the task that has waited
+---longest fails instead, with "EOVERLOAD"; "caller_runs", `submit` runs it ("block")
+---@field overflow? string
+---@field max_blocking? integer how many submitters may wait for room; one more is refused
+---@field expiry? number|boolean seconds without a task after which a worker ends; false: never (10)
+---all workers are made with the first task, and the size stays what it is (false)
+---@field prealloc? boolean
+---called once for each task that fails; must not park
+---@field on_panic? fun(err: any, traceback: string, future: ringlet.future)
+---@field fn? fun(...: any): any what every task runs: `submit` takes its arguments alone
+---"shared": its tasks run on any shard, at most `size` on all together; the pool travels, so that
+---every shard may submit ("shard")
+---@field scope? string
+---@field name? string for `tostring`, and for reports of what its tasks wait for ("pool")
+---@field tags? table what every worker gets a copy of
+---seconds after which a worker whose task neither ended nor called `beat` is given up: the task
+---fails with "ELOST" and is cancelled, what it still returns is dropped, and another worker takes
+---the seat
+---@field heartbeat? number
+---@field on_failed? fun(worker: ringlet.pool_worker) called with such a worker; must not park
+---asked before each task, and told what came of it: options of `rl.admission`, or true, with the
+---pool's usage, waits and tasks as figures; or an admission, which has figures of its own
+---@field admission? boolean|table
+
+---A pool of tasks.
+---
+---What it refuses fails with "EOVERLOAD". An accepted task that fails never takes anything else
+---with it: its error and traceback are its future's; `on_panic` is told of it or, without that,
+---`on_error` of this shard if nobody has waited for the future. What was accepted keeps `run`
+---alive.
+---
+---A task has its worker to itself: what it leaves there - a name, locals, a cancellation - no other
+---task sees.
+---
+---Does not park.
+---
+---Raises on an option that is unknown or out of range.
+---
+---Source: the Go package github.com/panjf2000/ants; java.util.concurrent.ThreadPoolExecutor.
+---
+---```lua
+---local pool = rl.pool {size = 10, queue = 100, overflow = "reject"}
+---```
+---@param opts ringlet.pool.opts
+---@return ringlet.pool
+function M.pool(opts) end
+
+---@class ringlet.resources.opts
+---gives a resource, which is neither nil nor false, and of which there is but one; or nil, a
+---message and a code. It runs in a task of the pool, may park, and is not interrupted when nobody
+---waits any more: it needs a limit of its own, as `net.connect` has
+---@field open fun(): any
+---closes one; `why` is a name as in `stats().closed`. It runs in a task of the pool and may park;
+---until it has returned the place is taken. What it raises goes to `rl.on_error`. At the end of a
+---run it is called outside of any task: then it cannot park, and what it raises is dropped
+---@field close? fun(res: any, why: string)
+---is an idle resource still good? It runs in the task that acquires and may park. When it gives nil
+---or false, or raises, the resource is closed and the next one is tried
+---@field check? fun(res: any): boolean
+---is a resource still good after the function of `with` raised `err`, which may be a cancellation?
+---It must not park
+---@field keep? fun(res: any, err: any): boolean
+---@field max? integer how many there may be (10)
+---so many are kept idle: opened in the background, not closed by `idle_timeout` (0)
+---@field min_idle? integer
+---@field max_idle? integer more are not kept: the longest idle is closed; by default no limit
+---@field max_uses? integer how often one is borrowed before it is closed; by default no limit
+---@field max_waiting? integer how many tasks may wait; by default no limit
+---@field idle_timeout? number seconds after which an idle one is closed (30)
+---seconds after which an idle one is not reused any more, if that is less than `idle_timeout`
+---@field reuse_within? number
+---seconds from its opening after which one is closed, when it is given back at the latest; by
+---default no limit
+---@field max_lifetime? number
+---each lifetime is shorter by a random part, this at most, so that not all end at once; from 0 to 1
+---(0.025)
+---@field jitter? number
+---@field check_after? number seconds idle before a check is needed (0)
+---@field acquire_timeout? number seconds that `acquire` waits at most; by default no limit
+---seconds after which whoever has not given a resource back is told of. With it each `acquire`
+---takes a traceback, which costs some microseconds
+---@field leak_after? number
+---called once for each such, with {resource=, task=, seconds= that it has had it, traceback= when
+---it acquired it, where= the task is now}; must not park. By default the text goes to stderr
+---@field on_leak? fun(event: table, text: string)
+---@field close_timeout? number seconds that `close` may take; then it is cancelled (5)
+---seconds from a failure to open one for `min_idle` to the next attempt, doubled each time (0.1)
+---@field backoff? number
+---@field backoff_max? number seconds that this may become (30)
+---@field name? string for `tostring` and reports ("resources")
+
+---A pool of resources: of connections, or of whatever is dear to open and serves one task at a
+---time. It is of one shard.
+---
+---There are never more than `max` of them, with those that are being opened and closed. What is
+---idle is reused last in, first out, so that few are kept warm and the others time out.
+---
+---Made outside of a run, it opens nothing until it is used. When the run ends what is open is
+---closed: the next run begins with none. A pool that is dropped without `close` is collected, and
+---what is idle in it with it.
+---
+---Does not park.
+---
+---Raises on an option that is unknown or out of range.
+---
+---Source: the Java library HikariCP, its configuration; the Go package database/sql.
+---@param opts ringlet.resources.opts
+---@return ringlet.resources
+function M.resources(opts) end
+
+---@class ringlet.retrier.opts
+---@field attempts? integer at most, with the first; `math.huge`: no limit (3)
+---{base = 0.1, factor = 2, max = 10}, seconds; or the seconds; or fn(attempt), which gives them
+---after the first, second, ... attempt
+---@field backoff? table|number|function
+---@field jitter? string "full", "equal", "decorrelated" or "none"
+---seconds for everything: an attempt is ended there, and none is waited for that would begin then
+---@field timeout? number
+---@field attempt_timeout? number seconds for each attempt, which then fails with "ETIMEDOUT"
+---@field budget? table an `rl.retry_budget`; when it is spent the failure is given back at once
+---a list of codes; or fn(why, code, attempt, after), which says of a failure - the error or the
+---message, the code, how many attempts there were, the fourth value - whether to try again, or
+---after how many seconds. By default every failure is tried again
+---@field retry_on? table|function
+---called before each wait
+---@field on_retry? fun(attempt: integer, why: any, delay: number, code: string|nil)
+
+---A way of trying again: the options of `rl.retry`, looked at once, for `retrier:call(fn, ...)`.
+---
+---The delay before attempt n + 1 is `min(max, base * factor ^ (n - 1))`; or a number of seconds; or
+---what a function says. Jitter makes of such a delay a random one: "full", from 0 to it; "equal",
+---from half of it to it; "decorrelated", from base to three times the last one and at most max;
+---"none". It is "full" unless the backoff is a number or a function. After a refusal - of a limiter
+---or a breaker, "EOVERLOAD" or "EOPEN" - that says as its fourth value when to come again, the
+---delay is as long at least.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: M. Brooker, "Exponential backoff and jitter", AWS Architecture Blog, 2015.
+---@param opts? ringlet.retrier.opts
+---@return ringlet.retrier
+function M.retrier(opts) end
+
+---Call fn; again, if it fails. It is `rl.retrier(opts):call(fn, ...)`; what is called often makes
+---its retrier once.
+---
+---Parks where fn does, and between attempts.
+---
+---Raises what the last attempt raised, unchanged; options that make no sense.
+---
+---Source: M. Brooker, "Exponential backoff and jitter", AWS Architecture Blog, 2015.
+---@async
+---@param opts? ringlet.retrier.opts as for `rl.retrier`
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... fn's results, all of them; of the last failure, too
+function M.retry(opts, fn, ...) end
+
+---@class ringlet.retry_budget.opts
+---@field ratio? number retries for each call, from 0 to 1 (0.1)
+---retries a second that need no calls, so that who calls rarely may retry at all (1)
+---@field min_per_second? number
+---@field window? number seconds (10)
+
+---A budget for the retries of many calls, of this shard: of the calls and retries of the last
+---`window` seconds, retries may be `ratio` of the calls and `min_per_second * window` besides. The
+---window is counted in tenths: what is in it is between nine and ten tenths of it old, at most.
+---
+---Does not park.
+---
+---Raises options that make no sense.
+---
+---Source: Finagle documentation, "Retries", RetryBudget; gRPC proposal A6, "Retry throttling".
+---@param opts? ringlet.retry_budget.opts
+---@return ringlet.retry_budget
+function M.retry_budget(opts) end
+
 ---Has the run been asked to stop?
 ---
 ---Does not park.
@@ -1712,8 +3637,22 @@ function M.stopping() end
 ---@param grace? number seconds, by default the option of `run`; 0: cancel at once
 function M.stop(grace) end
 
+---Make a table empty, whatever its metatable is, and keep its memory. The metatable stays.
+---
+---Does not park.
+---
+---Raises when it is no table.
+---
+---```lua
+---local request = {headers = {host = "example.org"}}
+---rl.clear_table(request.headers)
+---```
+---@param t table
+function M.clear_table(t) end
+
 ---Let tables with this metatable travel to other shards. Each shard must have registered a
----metatable under the name: put the call into a module, and preload or require that there. The
+---metatable under the name: put the call into a module, and preload or require that there; a module
+---that has the name of the type is loaded when the first such table arrives. The
 ---metatable itself then travels by its name too. A name that is registered again stands for the new
 ---metatable; tables with the old one still travel under it.
 ---

@@ -266,6 +266,68 @@ function conn:set_timeout(t) end
 ---@overload fun(self: ringlet.conn, name: string, value: boolean|integer): nil, string, string
 function conn:setopt(name, value) end
 
+---@class ringlet.conn.keepalive.t
+---@field idle? integer seconds without a byte after which it is asked (1)
+---@field interval? integer seconds between two questions (1)
+---@field count? integer questions without an answer (4)
+---seconds without an answer or acknowledgement after which it is dead, by default `idle + interval
+---* count`; 0: `count` alone decides
+---@field timeout? number
+
+---Have the kernel find out that the peer is dead, also while nothing is sent: it is asked, and
+---when it does not answer, or does not acknowledge what was sent, the connection fails with
+---"ETIMEDOUT".
+---
+---`timeout` holds for what was sent, too: also a peer that lives, but takes nothing for so long, is
+---given up.
+---
+---Does not park.
+---
+---Raises on what is out of range, and on an unknown name.
+---
+---Source: tcp(7); RFC 9293, 3.8.4; RFC 5482.
+---
+---```lua
+---conn:keepalive{idle = 30, interval = 5, count = 3}
+---```
+---@param t boolean|ringlet.conn.keepalive.t|nil false: no more; nil or true: by default
+---@return true|nil
+---@return string|nil # message
+---@return string|nil # "ECLOSED", ...
+---@overload fun(self: ringlet.conn, t: boolean|ringlet.conn.keepalive.t|nil): nil, string, string
+function conn:keepalive(t) end
+
+---Say how this connection is used, for a server that evicts when it has too much to do; or ask.
+---"short" ones, as those of HTTP, rest between two exchanges and go first; "long" ones go when
+---their heartbeat is overdue; "protected" ones only when there are no others.
+---
+---Does not park.
+---
+---Raises on another name.
+---@param name? string "short", "long" or "protected"
+---@return string|nil # the class it has now
+---@return string|nil # message
+---@return string|nil # "ECLOSED", "ENOMEM"
+---@overload fun(self: ringlet.conn, name?: string): nil, string, string
+function conn:class(name) end
+
+---A heartbeat of the peer has come. From the first one on - or from the beginning, if the server
+---sends some - one is expected every 10 s (`every`); when it is more than 5 s late (`late`) the
+---weight of the connection is halved, and doubled again by the next that is not.
+---
+---Does not park.
+---@param load? number what the peer told of its load
+---@return boolean # whether it is a connection of a server with `heartbeat`
+function conn:heard(load) end
+
+---How much this connection can be given, as its heartbeats tell.
+---
+---Does not park.
+---@return number # from 1/16 to 1
+---@return number|nil # the load that the last heartbeat told
+---@return number|nil # seconds since that
+function conn:weight() end
+
 ---@class ringlet.conn_stats
 ---@field bytes_in integer
 ---@field bytes_out integer
@@ -341,12 +403,32 @@ function server:drain(shard) end
 ---@return table
 function server:shards() end
 
+---A heartbeat of a connection has come: the same as `conn:heard`.
+---
+---Does not park.
+---@param conn ringlet.conn
+---@param load? number
+---@return boolean # whether its server has heartbeats
+function server:heard(conn, load) end
+
+---The weight of a connection: the same as `conn:weight`.
+---
+---Does not park.
+---@param conn ringlet.conn
+---@return number # from 1/16 to 1
+---@return number|nil # the load that the last heartbeat told
+---@return number|nil # seconds since that
+function server:weight(conn) end
+
 ---@class ringlet.server_stats
----@field accepted integer connections handled so far
+---@field accepted integer connections taken so far, refused ones too
 ---@field live integer connections
 ---@field waiting integer accepted beyond the limit
 ---@field errors integer of handlers
 ---@field shortages integer times that accepting paused for lack of descriptors or memory
+---@field refused integer connections closed at once because of `max_per_address`
+---@field evicted integer connections given up because of the load
+---@field late integer heartbeats that came too late, or not at all
 ---@field shards table shard -> these counters of that shard
 
 ---Counters of the server. Those of other shards are as of the last connection that began or ended
@@ -436,6 +518,14 @@ function M.listen(addr, opts) end
 ---from there on clients wait in the backlog; of several shards each has an equal part of it,
 ---rounded up (65536)
 ---@field max_connections? integer
+---connections that one client address may have, on all shards together; more are reset at once, and
+---counted as `refused`
+---@field max_per_address? integer
+---@field ipv6_prefix? integer bits of an IPv6 address that tell whose it is, for that (64)
+---look after connections, in three levels; true, or {keepalive =, every =, late =, beat =,
+---on_weight =, check =, max_load =, metrics =, batch =, share =, idle =, classify =, on_evict =},
+---which the guide "Many connections" explains
+---@field heartbeat? boolean|table
 ---@field backlog? integer connections that wait to be accepted (1024)
 ---@field reuseport? boolean several sockets may listen on the address (false)
 ---@field v6only? boolean no IPv4 on an IPv6 address (false)

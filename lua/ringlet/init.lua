@@ -27,20 +27,35 @@ if core.loaded then
   return core.loaded.ringlet
 end
 
+local admission = require "ringlet.admission"
 local autoscaler = require "ringlet.autoscaler"
+local batcher = require "ringlet.batcher"
+local breaker = require "ringlet.breaker"
 local cancel = require "ringlet.cancel"
 local chan = require "ringlet.chan"
+local debounce = require "ringlet.debounce"
 local errors = require "ringlet.errors"
 local group = require "ringlet.group"
 local health = require "ringlet.health"
+local hedge = require "ringlet.hedge"
 local jobs = require "ringlet.jobs"
+local limiter = require "ringlet.limiter"
 local map = require "ringlet.map"
+local multipool = require "ringlet.multipool"
+local objects = require "ringlet.objects"
+local objects_buffers = require "ringlet.objects_buffers"
+local objects_tables = require "ringlet.objects_tables"
 local offload = require "ringlet.offload"
+local pool = require "ringlet.pool"
+local retry = require "ringlet.retry"
+local retry_budget = require "ringlet.retry_budget"
+local resources = require "ringlet.resources"
 local run = require "ringlet.run"
 local run_stop = require "ringlet.run_stop"
 local scope = require "ringlet.scope"
 local select_ = require "ringlet.select"
 local sync = require "ringlet.sync"
+local tables = require "ringlet.tables"
 local task = require "ringlet.task"
 local time = require "ringlet.time"
 -- What arrives from another shard has its methods.
@@ -75,10 +90,23 @@ local rl = {
   map = map.map, race = map.race,
 
   group = group.new, groups = group.named,
+  pool = pool.new, multipool = multipool.new,
+
   offload = offload.offload, offload_pool = offload.pool,
+
+  objects = objects.new, buffers = objects_buffers.new, tables = objects_tables.new,
+  clear_table = tables.clear,
+
+  retry = retry.retry, retrier = retry.new, retry_budget = retry_budget.new,
+  hedge = hedge.hedge, hedger = hedge.new,
+  batcher = batcher.new, debounce = debounce.new, throttle = debounce.throttle,
 
   register_type = travel.register_type,
   autoscaler = autoscaler.new,
+  resources = resources.new,
+  limiter = limiter.new,
+
+  breaker = breaker.new, admission = admission.new,
 
   --- Counters of this shard.
   -- @function stats

@@ -10,7 +10,8 @@ local core = require "ringlet.core"
 local M = {}
 
 --- Let tables with this metatable travel to other shards. Each shard must have registered a
--- metatable under the name: put the call into a module, and preload or require that there. The
+-- metatable under the name: put the call into a module, and preload or require that there; a module
+-- that has the name of the type is loaded when the first such table arrives. The
 -- metatable itself then travels by its name too. A name that is registered again stands for the new
 -- metatable; tables with the old one still travel under it.
 -- @tparam string name the same in every shard

@@ -78,6 +78,29 @@ TEST(only_internet_addresses_are_loaded)
 	CHECK_EQ(rl_addr_load(&b, &sa, sizeof sa), -EAFNOSUPPORT);
 }
 
+static int network(const char *host, unsigned bits, const char *want)
+{
+	unsigned char got[RL_ADDR_BYTES_MAX], other[RL_ADDR_BYTES_MAX];
+	struct rl_addr a, b;
+	rl_addr_parse(&a, host, 80);
+	rl_addr_parse(&b, want, 81);
+	size_t len = rl_addr_network(&a, bits, got);
+	return len == rl_addr_network(&b, 128, other) && memcmp(got, other, len) == 0 ? 0 : 1;
+}
+
+TEST(an_address_has_a_network)
+{
+	CHECK_EQ(network("10.1.2.3", 64, "10.1.2.3"), 0);
+	CHECK_EQ(network("::ffff:10.1.2.3", 64, "10.1.2.3"), 0);
+	CHECK_EQ(network("10.1.2.3", 64, "10.1.2.4"), 1);
+	CHECK_EQ(network("2001:db8:1:2:3:4:5:6", 64, "2001:db8:1:2::"), 0);
+	CHECK_EQ(network("2001:db8:1:2:3:4:5:6", 128, "2001:db8:1:2:3:4:5:6"), 0);
+	CHECK_EQ(network("2001:db8:1:ffff::", 60, "2001:db8:1:fff0::"), 0);
+	CHECK_EQ(network("2001:db8:1:ffff::", 49, "2001:db8:1:8000::"), 0);
+	CHECK_EQ(network("2001:db8::1", 0, "::"), 0);
+	CHECK_EQ(network("2001:db8:1:2::", 64, "2001:db8:1:3::"), 1);
+}
+
 TEST(families_take_turns_and_keep_their_order)
 {
 	const char *const in[] = {"::1", "::2", "::3", "1.0.0.1", "1.0.0.2", "::4"};
@@ -100,6 +123,7 @@ int main(void)
 	RUN(what_is_no_address_is_refused);
 	RUN(addresses_are_written_as_they_are_read);
 	RUN(only_internet_addresses_are_loaded);
+	RUN(an_address_has_a_network);
 	RUN(families_take_turns_and_keep_their_order);
 	return FINISH();
 }

@@ -44,7 +44,7 @@ TEST(faults_count_questions_and_answers)
 	struct rl_fault_count few[3];
 	struct probe p = probe_of(os, RL_OP_NOP, -1);
 
-	CHECK_EQ(rl_sim_fault_counts(os, few, 3), 10);
+	CHECK_EQ(rl_sim_fault_counts(os, few, 3), 11);
 	CHECK(strcmp(few[0].name, "short_write") == 0);
 	for (int i = 0; i < 1000; i++)
 		run_op(&p);

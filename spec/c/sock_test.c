@@ -29,6 +29,21 @@ TEST(errors_are_codes)
 	CHECK_EQ(rl_sock_getpeername(NULL, -1, (struct sockaddr *)&addr, &len), -EBADF);
 }
 
+TEST(what_is_sent_at_once_does_not_wait)
+{
+	int pair[2], n = 1;
+	char data[8];
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	CHECK_EQ(rl_sock_send_now(NULL, pair[0], "abc", 3, true), 3);
+	CHECK_EQ(read(pair[1], data, sizeof data), 3);
+	for (int i = 0; i < 1000000 && n > 0; i++)
+		n = rl_sock_send_now(NULL, pair[0], "abc", 3, false);
+	CHECK_EQ(n, -EAGAIN);
+	close(pair[1]);
+	CHECK_EQ(rl_sock_send_now(NULL, pair[0], "abc", 3, false), -EPIPE);
+	close(pair[0]);
+}
+
 TEST(clocks_go_forward)
 {
 	int64_t now = rl_sock_now(NULL);
@@ -40,6 +55,7 @@ int main(void)
 {
 	RUN(sockets_are_non_blocking_and_closed_on_exec);
 	RUN(errors_are_codes);
+	RUN(what_is_sent_at_once_does_not_wait);
 	RUN(clocks_go_forward);
 	return FINISH();
 }

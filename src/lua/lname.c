@@ -229,9 +229,30 @@ static bool resolve_module(lua_State *L, struct rl_codec *c)
 	return ok;
 }
 
+static void push_type(lua_State *L, struct rl_lua *h, const char *name, size_t len)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->codec->metatables_ref);
+	lua_pushlstring(L, name, len);
+	lua_rawget(L, -2);
+	lua_remove(L, -2);
+}
+
+void rl_name_find_type(lua_State *L, struct rl_lua *h, const char *name, size_t len)
+{
+	int top = lua_gettop(L);
+	push_type(L, h, name, len);
+	if (!lua_isnil(L, -1))
+		return;
+	lua_settop(L, top);
+	lua_pushlstring(L, name, len);
+	resolve_module(L, h->codec);
+	lua_settop(L, top);
+	push_type(L, h, name, len);
+}
+
 static bool resolve_type(lua_State *L, struct rl_lua *h, const char *name, size_t len)
 {
-	rl_name_push_type(L, h, name, len);
+	rl_name_find_type(L, h, name, len);
 	if (!lua_isnil(L, -1))
 		return true;
 	lua_pop(L, 1);
@@ -272,14 +293,6 @@ const char *rl_name_of_type(lua_State *L, struct rl_lua *h, size_t *len)
 	const char *name = lua_tolstring(L, -1, len);
 	lua_pop(L, 2);
 	return name;
-}
-
-void rl_name_push_type(lua_State *L, struct rl_lua *h, const char *name, size_t len)
-{
-	lua_rawgeti(L, LUA_REGISTRYINDEX, h->codec->metatables_ref);
-	lua_pushlstring(L, name, len);
-	lua_rawget(L, -2);
-	lua_remove(L, -2);
 }
 
 /* register_type(name, metatable): the last one that is registered under a name has it */

@@ -129,9 +129,9 @@ bool rl_name_leads_to_globals(lua_State *L, int i);
 /* Push what a name stands for in this state. False: pushes why it is not to be had. */
 bool rl_name_resolve(lua_State *L, struct rl_lua *h, const char *name, size_t len);
 /* The type whose metatable is on top, NULL when it is not registered; push a type's metatable, or
- * nil. */
+ * nil, when loading the module of that name did not register it either. */
 const char *rl_name_of_type(lua_State *L, struct rl_lua *h, size_t *len);
-void rl_name_push_type(lua_State *L, struct rl_lua *h, const char *name, size_t len);
+void rl_name_find_type(lua_State *L, struct rl_lua *h, const char *name, size_t len);
 
 /* ---- the codec of a state ------------------------------------------------------------------- */
 

@@ -69,13 +69,18 @@ static int lspread_inlet(lua_State *L)
 	return 0;
 }
 
-/* spread_note(spread, listener, live, errors): this shard's counters */
+/* spread_note(spread, listener, live, errors, refused, evicted, late): this shard's counters */
 static int lspread_note(lua_State *L)
 {
 	struct rl_spread_seat *seat = own_seat(L, check_spread(L, 1));
 	struct rl_listener *l = to_listener(L, 2);
+	struct rl_spread_counts counts = {
+		.live = (unsigned)lua_tointeger(L, 3), .errors = (uint64_t)lua_tonumber(L, 4),
+		.refused = (uint64_t)lua_tonumber(L, 5), .evicted = (uint64_t)lua_tonumber(L, 6),
+		.late = (uint64_t)lua_tonumber(L, 7),
+	};
 	if (seat && l)
-		rl_spread_note(seat, l, (unsigned)lua_tointeger(L, 3), (uint64_t)lua_tonumber(L, 4));
+		rl_spread_note(seat, l, &counts);
 	return 0;
 }
 
@@ -93,7 +98,8 @@ static void push_count(lua_State *L, const _Atomic uint64_t *n)
 	lua_pushinteger(L, (lua_Integer)atomic_load_explicit(n, memory_order_relaxed));
 }
 
-/* spread_counts(spread, shard) -> accepted, live, waiting, errors, shortages */
+/* spread_counts(spread, shard) -> accepted, live, waiting, errors, shortages, refused, evicted,
+ * late */
 static int lspread_counts(lua_State *L)
 {
 	const struct rl_spread_seat *seat = check_seat(L, check_spread(L, 1), 2);
@@ -102,7 +108,10 @@ static int lspread_counts(lua_State *L)
 	lua_pushinteger(L, atomic_load_explicit(&seat->waiting, memory_order_relaxed));
 	push_count(L, &seat->errors);
 	push_count(L, &seat->shortages);
-	return 5;
+	push_count(L, &seat->refused);
+	push_count(L, &seat->evicted);
+	push_count(L, &seat->late);
+	return 8;
 }
 
 /* net_inlet() -> listener without a socket | nil, code */

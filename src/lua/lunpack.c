@@ -90,7 +90,7 @@ static void read_typed(struct reader *r)
 {
 	uint32_t len = take_u32(r);
 	const char *type = take_bytes(r, len);
-	rl_name_push_type(r->L, r->h, type, len);
+	rl_name_find_type(r->L, r->h, type, len);
 	if (lua_isnil(r->L, -1)) {
 		lua_pushlstring(r->L, type, len);
 		lua_pushfstring(r->L, "the type '%s', which is not registered here",

@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -43,6 +44,7 @@ struct rl_op {
 		struct {
 			const void *data;
 			uint32_t len;
+			bool more;       /* SEND: something follows at once */
 		};
 		struct {
 			const struct sockaddr *addr;

@@ -84,6 +84,13 @@ struct rl_os_ops {
 	int (*getsockopt)(struct rl_os *os, int fd, int level, int name, void *v, socklen_t *n);
 	int (*getsockname)(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
 	int (*getpeername)(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
+	/* Bytes sent, or a code; -EAGAIN: the socket is full. `more`: something follows at once. */
+	int (*send_now)(struct rl_os *os, int fd, const char *data, uint32_t len, bool more);
+	/* Files, likewise: as the functions of file.h that these are named after. `sim` has the real
+	 * ones, and may say -EAGAIN of any (the fault point `cold_file`). */
+	int (*file_open)(struct rl_os *os, int root, const char *path);
+	int (*file_read)(struct rl_os *os, int fd, char *data, uint32_t len, int64_t off);
+	int (*file_send)(struct rl_os *os, int socket, int fd, int64_t off, uint32_t len);
 	/* Synchronous close, for error paths and teardown. */
 	void (*close_now)(struct rl_os *os, int fd);
 };

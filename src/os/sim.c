@@ -590,5 +590,9 @@ const struct rl_os_ops rl_sim_ops = {
 	.getsockopt = rl_sim_net_getsockopt,
 	.getsockname = rl_sim_net_getsockname,
 	.getpeername = rl_sim_net_getpeername,
+	.send_now = rl_sim_send_now,
+	.file_open = rl_sim_file_open,
+	.file_read = rl_sim_file_read,
+	.file_send = rl_sim_file_send,
 	.close_now = rl_sim_net_close_now,
 };

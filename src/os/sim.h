@@ -39,6 +39,7 @@ enum rl_sim_fault {
 	RL_SIM_CANCEL_RACE,   /* a cancel comes too late: what can complete does so first */
 	RL_SIM_MULTISHOT_END, /* the completion of a multishot op is its last, without an error */
 	RL_SIM_DELAY,         /* a completion comes 1 to 50 ms late */
+	RL_SIM_COLD_FILE,     /* what a file has is not in memory: -EAGAIN */
 	RL_SIM_EINTR,         /* poll ends with -EINTR before it waits, never twice without progress */
 	RL_SIM_FAULTS
 };
@@ -189,6 +190,12 @@ int rl_sim_net_getsockopt(struct rl_os *os, int fd, int level, int name, void *v
 int rl_sim_net_getsockname(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
 int rl_sim_net_getpeername(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
 void rl_sim_net_close_now(struct rl_os *os, int fd);
+
+/* The calls on files, and the one that sends at once (sim_file.c). */
+int rl_sim_file_open(struct rl_os *os, int root, const char *path);
+int rl_sim_file_read(struct rl_os *os, int fd, char *data, uint32_t len, int64_t off);
+int rl_sim_send_now(struct rl_os *os, int fd, const char *data, uint32_t len, bool more);
+int rl_sim_file_send(struct rl_os *os, int socket, int fd, int64_t off, uint32_t len);
 
 /* What each kind of op does (sim_op.c). */
 

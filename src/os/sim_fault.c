@@ -19,6 +19,7 @@ static const char *const names[] = {
 	[RL_SIM_CANCEL_RACE] = "cancel_race",
 	[RL_SIM_MULTISHOT_END] = "multishot_end",
 	[RL_SIM_DELAY] = "delay",
+	[RL_SIM_COLD_FILE] = "cold_file",
 	[RL_SIM_EINTR] = "eintr",
 };
 _Static_assert(sizeof names / sizeof *names == RL_SIM_FAULTS, "every fault point has a name");

@@ -72,6 +72,13 @@ int rl_sock_getpeername(struct rl_os *os, int fd, struct sockaddr *addr, socklen
 	return sock_result(getpeername(fd, addr, len));
 }
 
+int rl_sock_send_now(struct rl_os *os, int fd, const char *data, uint32_t len, bool more)
+{
+	(void)os;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+	return sock_result((int)send(fd, data, len, flags));
+}
+
 void rl_sock_close_now(struct rl_os *os, int fd)
 {
 	(void)os;

@@ -17,6 +17,7 @@ int rl_sock_setsockopt(struct rl_os *os, int fd, int level, int name, const void
 int rl_sock_getsockopt(struct rl_os *os, int fd, int level, int name, void *v, socklen_t *n);
 int rl_sock_getsockname(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
 int rl_sock_getpeername(struct rl_os *os, int fd, struct sockaddr *addr, socklen_t *len);
+int rl_sock_send_now(struct rl_os *os, int fd, const char *data, uint32_t len, bool more);
 void rl_sock_close_now(struct rl_os *os, int fd);
 
 #endif

@@ -24,7 +24,8 @@ void rl_sqe_prep(struct io_uring_sqe *sqe, struct rl_op *op, int buf_group)
 		sqe_prep_recv(sqe, op, buf_group);
 		break;
 	case RL_OP_SEND: /* WAITALL: the kernel goes on until all is sent, an error or a cancel */
-		io_uring_prep_send(sqe, op->fd, op->data, op->len, MSG_NOSIGNAL | MSG_WAITALL);
+		io_uring_prep_send(sqe, op->fd, op->data, op->len,
+			MSG_NOSIGNAL | MSG_WAITALL | (op->more ? MSG_MORE : 0));
 		break;
 	case RL_OP_CONNECT:
 		io_uring_prep_connect(sqe, op->fd, op->addr, op->addr_len);

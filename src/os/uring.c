@@ -17,6 +17,7 @@
  * After fork the child finds its `alive` page wiped and refuses; the queues are not mapped there.
  */
 #include "os/bufring.h"
+#include "os/file.h"
 #include "os/os.h"
 #include "os/ring.h"
 #include "os/sock.h"
@@ -646,5 +647,9 @@ const struct rl_os_ops rl_uring_ops = {
 	.getsockopt = rl_sock_getsockopt,
 	.getsockname = rl_sock_getsockname,
 	.getpeername = rl_sock_getpeername,
+	.send_now = rl_sock_send_now,
+	.file_open = rl_file_open_now,
+	.file_read = rl_file_read_now,
+	.file_send = rl_file_send,
 	.close_now = rl_sock_close_now,
 };

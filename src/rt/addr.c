@@ -107,6 +107,24 @@ int rl_addr_format(const struct rl_addr *a, char *out)
 	return snprintf(out, RL_ADDR_TEXT_MAX, "[%s]:%u", host, ntohs(a->in6.sin6_port));
 }
 
+size_t rl_addr_network(const struct rl_addr *a, unsigned bits, unsigned char *out)
+{
+	const unsigned char *bytes = a->in6.sin6_addr.s6_addr;
+	if (a->sa.sa_family == AF_INET) {
+		memcpy(out, &a->in4.sin_addr, 4);
+		return 4;
+	}
+	if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
+		memcpy(out, bytes + 12, 4);
+		return 4;
+	}
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned left = bits > 8 * i ? bits - 8 * i : 0;
+		out[i] = left >= 8 ? bytes[i] : (unsigned char)(bytes[i] & ~(0xff >> left));
+	}
+	return 16;
+}
+
 /* The first of `list[from..n)` with this family, or not; n: none. */
 static unsigned find_family(const struct rl_addr *list, unsigned from, unsigned n, int family,
 	bool equal)

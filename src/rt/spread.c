@@ -147,12 +147,15 @@ bool rl_spread_ended(struct rl_spread *sp, unsigned index)
 		&& atomic_exchange_explicit(&sp->crowded, false, memory_order_seq_cst);
 }
 
-void rl_spread_note(struct rl_spread_seat *seat, const struct rl_listener *l, unsigned live,
-	uint64_t errors)
+void rl_spread_note(struct rl_spread_seat *seat, const struct rl_listener *l,
+	const struct rl_spread_counts *counts)
 {
 	atomic_store_explicit(&seat->accepted, l->accepted - l->len, memory_order_relaxed);
 	atomic_store_explicit(&seat->waiting, l->len, memory_order_relaxed);
 	atomic_store_explicit(&seat->shortages, l->shortages, memory_order_relaxed);
-	atomic_store_explicit(&seat->live, live, memory_order_relaxed);
-	atomic_store_explicit(&seat->errors, errors, memory_order_relaxed);
+	atomic_store_explicit(&seat->live, counts->live, memory_order_relaxed);
+	atomic_store_explicit(&seat->errors, counts->errors, memory_order_relaxed);
+	atomic_store_explicit(&seat->refused, counts->refused, memory_order_relaxed);
+	atomic_store_explicit(&seat->evicted, counts->evicted, memory_order_relaxed);
+	atomic_store_explicit(&seat->late, counts->late, memory_order_relaxed);
 }

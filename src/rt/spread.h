@@ -19,7 +19,7 @@ struct rl_spread_seat {
 	_Alignas(64) _Atomic uint32_t load;
 	bool open;                     /* the giver's: it may be given more */
 	/* Written by the shard, read by anybody. */
-	_Alignas(64) _Atomic uint64_t accepted, errors, shortages;
+	_Alignas(64) _Atomic uint64_t accepted, errors, shortages, refused, evicted, late;
 	_Atomic uint32_t live, waiting;
 	struct rl_listener *inlet;     /* the shard's alone; NULL: what comes is closed */
 };
@@ -48,8 +48,14 @@ int rl_spread_give(struct rl_spread *sp, struct rl_shard *s, unsigned to, int fd
 /* By the shard of a seat: a connection that it was given has ended. True when the giver is to be
  * told. */
 bool rl_spread_ended(struct rl_spread *sp, unsigned index);
+/* What the shard of a seat counts itself. */
+struct rl_spread_counts {
+	unsigned live;
+	uint64_t errors, refused, evicted, late;
+};
+
 /* By the shard of a seat: what its counters are now. */
-void rl_spread_note(struct rl_spread_seat *seat, const struct rl_listener *l, unsigned live,
-	uint64_t errors);
+void rl_spread_note(struct rl_spread_seat *seat, const struct rl_listener *l,
+	const struct rl_spread_counts *counts);
 
 #endif

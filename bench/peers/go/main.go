@@ -33,7 +33,13 @@ var benches = map[string]func(){
 	"xchan":        func() { crossChannel(false) },
 	"xchan_locked": func() { crossChannel(true) },
 	"offload":      offload,
+	"pool_100":     func() { throughPool("pool_100", 100) },
+	"pool_2":       func() { throughPool("pool_2", 2) },
 	"echo":         echoServer,
+	"websocket":    websocketServer,
+	"files":        fileServer,
+	"hello":        helloServer,
+	"httpclient":   httpClient,
 	"version":      version,
 }
 
