@@ -496,10 +496,13 @@ local function compare(count, seed, share, only)
   load = 1
   rl.sleep(5)
   local most = math.max(1, math.floor(count * share))
-  local want, wanted = expected(list, evicted.at or rl.now(), most)
-  assert.equal(wanted, evicted.n, "seed " .. seed)
-  local c = surplus(evicted.set, want)
-  assert.is_nil(c, c and ("seed %d: one %s goes that should not"):format(seed, c.class))
+  -- The server reads its clock once a turn: what lies that near to a limit may fall on either side.
+  local at, agrees = evicted.at or rl.now(), false
+  for _, shift in ipairs{0, -H.TICK, H.TICK} do
+    local want, wanted = expected(list, at + shift, most)
+    agrees = agrees or wanted == evicted.n and surplus(evicted.set, want) == nil
+  end
+  assert.is_true(agrees, ("seed %d: others go than the model says"):format(seed))
   for _, client in ipairs(clients) do client:abort() end
   server:stop(0)
   return evicted.n
