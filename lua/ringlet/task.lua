@@ -13,6 +13,7 @@
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
+local labels = require "ringlet.labels"
 
 local unpack = table.unpack or rawget(_G, "unpack")
 local spawn, wait, current, watch_end = core.spawn, core.wait, core.current, core.watch_end
@@ -96,14 +97,65 @@ local function note_site(h)
   anchor(h)
 end
 
-local noting = false
+-- What is called with each new handle: {fn, failed}, ... in `told`, by `note`, which is nil without
+-- any.
+local told, note = {}, nil
+
+local function teller_of(entry)
+  local fn, failed = entry[1], entry[2]
+  return function(h)
+    local ok, err = pcall(fn, h)
+    if not ok then
+      failed(err)
+    end
+  end
+end
+
+local function tell_all(h)
+  local list = told
+  for i = 1, #list do
+    list[i][3](h)
+  end
+end
+
+local function note_failed(err)
+  told[1][2](err)
+end
+
+-- Have fn called with the handle of each task that is made, or no more. `failed` is called with its
+-- errors. The core itself protects the call of one that is alone: that costs least.
+function M.tell(fn, on, failed)
+  local list = {}
+  for _, other in ipairs(told) do
+    if other[1] ~= fn then
+      list[#list + 1] = other
+    end
+  end
+  if on then
+    local entry = {fn, failed or error}
+    entry[3] = teller_of(entry)
+    list[#list + 1] = entry
+  end
+  told = list
+  note = #told > 1 and tell_all or told[1] and told[1][3] or nil
+  if core.note then
+    core.note(#told == 1 and told[1][1] or note, note_failed)
+  end
+end
+
+-- The same for a task that was made without a handle, which it gets if a hook is told. Where it was
+-- made is a line of ours, and not noted.
+function M.tell_of(slot)
+  for i = 1, #told do
+    if told[i][1] ~= note_site then
+      told[i][3](M.at(slot))
+    end
+  end
+end
 
 -- Record where tasks are created, or do not.
 function M.note_sites(on)
-  noting = on
-  if core.note then
-    core.note(on and note_site or nil)
-  end
+  M.tell(note_site, on)
 end
 
 -- What makes a task and its handle: fn(body, ...) -> handle. On Lua 5.4 the core does it all.
@@ -118,8 +170,8 @@ local function starter(flags)
     local slot, id = spawn(threads, flags, fn, ...)
     local h = setmetatable({slot, id, 0, false}, Task)
     handles[slot] = h
-    if noting then
-      note_site(h)
+    if note then
+      note(h)
     end
     return h
   end
@@ -227,6 +279,9 @@ function Task:cancel(reason)
   end
 end
 
+-- What is called with the id and the name of a task that is named, nil: nothing.
+M.on_name = nil
+
 --- Name the task, or ask for its name. Reports show it.
 -- @tparam[opt] string s the new name
 -- @treturn ?string the name
@@ -235,6 +290,9 @@ function Task:name(s)
   if s ~= nil then
     self.label_name = tostring(s)
     anchor(self)
+    if M.on_name then
+      M.on_name(self[2], self.label_name)
+    end
   end
   return self.label_name
 end
@@ -251,24 +309,35 @@ function Task:status()
   return state, reason ~= "" and reason or nil
 end
 
---- Set a label of the task, or ask for one.
+-- The labels of a task: not to be modified; nil if it has none.
+function M.labels(h)
+  return rawget(h, "labels") or h[1] and labels.at(h[1]) or nil
+end
+M.labels_at = labels.at
+
+--- Set a label of the task, or ask for one. The tasks it starts from then on have it too, as they
+-- have all of its labels: so tasks can be counted by what they are for, see `ringlet.metrics`. A
+-- shard counts up to 4,095 sets of labels: let their values be few.
 -- @tparam string k its name
 -- @tparam[opt] any v the new value
 -- @treturn any the value, nil if there is none
+-- @source the pprof labels of Go's runtime
 function Task:label(k, v)
   check(self)
-  local labels = self.labels
-  if v ~= nil then
-    labels = labels or {}
-    labels[k] = v
-    self.labels = labels
+  if type(k) ~= "string" then
+    error("the name of a label is a string, not " .. type(k), 2)
+  end
+  local had = M.labels(self)
+  if v ~= nil and self[1] then
+    had = labels.put(self[1], had, k, v)
+    self.labels = had
     anchor(self)
   end
-  return labels and labels[k]
+  return had and had[k]
 end
 
 --- The task's Lua stack; of a task that failed, the stack at the error.
--- @treturn string "" for a task that ended well
+-- @treturn string "" for a task that ended well, or was cancelled
 function Task:traceback()
   check(self)
   if not self[1] then
@@ -374,6 +443,11 @@ M.on_job_failed = nil
 -- this one fails, lodger:lost_(err, trace) is called; whether that told of the failure.
 M.lodgers = {}
 
+-- What is kept for tasks, by slot: the coroutines and the handles first. See src/lua/lreach.c.
+function M.kept()
+  return {threads, handles, anchored, M.wards, M.jobs, M.lodgers}
+end
+
 -- The running task is about to raise an error that came from another thread, with its traceback
 -- there: that of the task will go on with it.
 function M.blame(err, trace)
@@ -389,18 +463,26 @@ local function with_blamed(h, err, trace)
   return trace
 end
 
+-- What is called with each task that ends, of those that the core tells of: h, ok, err.
+M.on_end = nil
+
 -- The core's word that a task ended: watched ones, and every failure.
 local function ended(slot, id, ok, err, co, dropped)
   local h = handle_of(slot, id)
   anchored[slot] = nil
   local trace
-  if not ok and type(co) == "thread" then
+  -- Being cancelled is no failure, and a traceback for each of many is dear (Lua 5.4 looks for
+  -- names in every loaded module).
+  if not ok and type(co) == "thread" and (dropped or not cancel.is_cancel(err)) then
     trace = with_blamed(h, err, debug.traceback(co))
     if dropped then
       err = "the task swallowed its cancellation 100 times: " .. trace
     end
   end
   finish_handle(h, ok, err, trace)
+  if M.on_end then
+    M.on_end(h, ok, err)
+  end
   local quiet = not ok and M.on_failure(err)
   local joined = h.q and core.wake_all(h.q, outcome(h)) or 0
   if h.on_end then
@@ -441,8 +523,11 @@ local function overran(slot, co)
   if M.on_overrun then
     M.on_overrun(text, h)
   end
+  if M.heard_overrun then
+    M.heard_overrun(h, text)
+  end
 end
-M.on_overrun = nil
+M.on_overrun, M.heard_overrun = nil, nil
 
 core.hooks(ended, overran)
 
@@ -458,6 +543,9 @@ function M.abandon_all(why)
     end
     anchored[slot] = nil
     finish_handle(h, false, why, trace)
+    if M.on_end then
+      M.on_end(h, false, why)
+    end
   end
 end
 

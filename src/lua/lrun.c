@@ -17,8 +17,11 @@
 #include "base/err.h"
 #include "lua/lfleet.h"
 #include "lua/lhealth.h"
+#include "lua/lprofile.h"
 #include "lua/lticket.h"
 #include "lua/lwait.h"
+#include "rt/measure.h"
+#include "rt/trace.h"
 #include "rt/watch.h"
 
 #include <stdio.h>
@@ -211,11 +214,15 @@ static enum rl_ran task_failed(struct rl_lua *h, struct rl_task *t)
 	return RL_RAN_ENDED;
 }
 
-/* The watchdog gave up on this run: tell once a task. */
+/* The watchdog gave up on this run, or on one before, which it said too late: tell once a task. */
 static void tell_overran(struct rl_lua *h, struct rl_task *t)
 {
 	lua_State *L = h->main;
+	uint32_t run = atomic_load_explicit(&h->shard.run_seq, memory_order_relaxed) - 1;
+	uint32_t overran = atomic_load_explicit(&h->shard.overran, memory_order_relaxed);
 	atomic_store_explicit(&h->shard.overran, 0, memory_order_relaxed);
+	if (overran != run)
+		return;
 	h->shard.counts.overruns++;
 	if (t->flags & RL_TASK_OVERRAN)
 		return;
@@ -244,10 +251,30 @@ static enum rl_ran task_yielded(struct rl_lua *h, struct rl_task *t)
 	return task_failed(h, t);
 }
 
+/* Tell the policy floor's hooks, outside of any task that could park. */
+static void tell_event(struct rl_lua *h, enum rl_lua_event event, double id, const char *what)
+{
+	lua_State *L = h->main;
+	luaL_checkstack(L, 8, NULL);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->event_ref);
+	lua_pushinteger(L, event);
+	lua_pushnumber(L, id);
+	lua_pushstring(L, what);
+	rl_lua_run_tell(h, 3);
+}
+
+static void tell_parked(struct rl_lua *h, const struct rl_task *t)
+{
+	if (rl_task_is_parked(t))
+		tell_event(h, RL_LUA_PARK, (double)t->id, rl_reason_name(t->reason & RL_REASON_MASK));
+}
+
 static enum rl_ran vm_run(void *self, struct rl_task *t)
 {
 	struct rl_lua *h = self;
 	int nres = 0;
+	if (h->events & RL_LUA_UNPARK && t->state != RL_TASK_NEW)
+		tell_event(h, RL_LUA_UNPARK, (double)t->id, NULL);
 	int nargs = t->state == RL_TASK_NEW ? task_start(h, t) : task_results(h, t);
 	bool credit = !(t->flags & RL_TASK_CANCEL);
 	if (credit != h->credit_on)
@@ -262,42 +289,19 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 	int status = rl_resume(t->co, h->main, nargs, &nres);
 	rl_shard_running(&h->shard, false);
 	h->running = NULL;
+	if (h->sampled)
+		rl_profile_ran(h, t);
 	if (h->backup)
 		rl_lwait_rouse_backup(h);
 	if (atomic_load_explicit(&h->shard.overran, memory_order_relaxed))
 		tell_overran(h, t);
 	if (atomic_load_explicit(&h->shard.stalled_ns, memory_order_relaxed))
 		rl_health_note(h, t);
+	if (status == LUA_YIELD && h->events & RL_LUA_PARK)
+		tell_parked(h, t);
 	if (status == LUA_YIELD)
 		return task_yielded(h, t);
 	return status == LUA_OK ? task_ended(h, t, nres) : task_failed(h, t);
-}
-
-/* Is the running function one of ours? Its steps belong together: the hook stays armed and fires
- * again at the next instruction, until user code runs. */
-static bool in_library(lua_State *L, struct rl_lua *h, lua_Debug *ar)
-{
-	return lua_getinfo(L, "S", ar) && rl_lua_is_ours(h, ar);
-}
-
-/* The count hook of a task that used up its slice: give up the turn, if that can be done here. */
-static void preempt_hook(lua_State *L, lua_Debug *ar)
-{
-	lua_pushlightuserdata(L, (void *)preempt_hook);
-	lua_rawget(L, LUA_REGISTRYINDEX);
-	struct rl_lua *h = lua_touserdata(L, -1);
-	lua_pop(L, 1);
-	if (h && in_library(L, h, ar))
-		return;
-	lua_sethook(L, NULL, 0, 0);
-	struct rl_task *t = h ? h->shard.current : NULL;
-	if (!t || t->co != L || h->running != L || t->state != RL_TASK_RUNNING)
-		return;
-	if (h->pins > 0 || !lua_isyieldable(L))
-		return;
-	t->flags |= RL_TASK_PREEMPTED;
-	h->shard.counts.preemptions++;
-	lua_yield(L, 0);
 }
 
 static void vm_fired(void *self)
@@ -313,12 +317,35 @@ static void vm_nudged(void *self)
 		rl_health_nudged(h, g);
 }
 
+static uint64_t vm_heap(void *self)
+{
+	struct rl_lua *h = self;
+	if (!h->main)
+		return 0;
+	uint64_t kib = (uint64_t)lua_gc(h->main, LUA_GCCOUNT, 0);
+	return kib * 1024 + (uint64_t)lua_gc(h->main, LUA_GCCOUNTB, 0);
+}
+
+/* One step of the collector; true when that ended a cycle. */
+static bool gc_step(struct rl_lua *h)
+{
+	if (h->shard.trace)
+		rl_traced_gc(&h->shard, (unsigned)lua_gc(h->main, LUA_GCCOUNT, 0));
+	int64_t from_ns = rl_os_now(h->shard.os);
+	h->collecting = true;
+	bool ended = lua_gc(h->main, LUA_GCSTEP, IDLE_GC_KIB) != 0;
+	h->collecting = false;
+	int64_t took_ns = rl_os_now(h->shard.os) - from_ns;
+	rl_histogram_record(&h->shard.measure->collections, (double)took_ns * 1e-9);
+	return ended;
+}
+
 /* Idle time is the collector's, until it has seen everything once and nothing new came. */
 static bool vm_idle(void *self)
 {
 	struct rl_lua *h = self;
 	lua_Hook hook = lua_gethook(h->main);
-	if (hook && hook != preempt_hook) {
+	if (hook && !rl_lua_is_hook(hook)) {
 		h->brk = 1;
 		return true;
 	}
@@ -330,21 +357,14 @@ static bool vm_idle(void *self)
 		h->gc_steps = 2 * (unsigned)(kib / IDLE_GC_KIB) + 16;
 	}
 	/* A generational collector never says that a cycle has ended: hence the bound. */
-	if (lua_gc(h->main, LUA_GCSTEP, IDLE_GC_KIB) == 0 && --h->gc_steps > 0)
+	if (!gc_step(h) && --h->gc_steps > 0)
 		return true;
 	h->gc_cycle = false;
 	h->gc_full = lua_gc(h->main, LUA_GCCOUNT, 0);
+	rl_traced_gc_end(&h->shard, (unsigned)h->gc_full);
+	if (h->events & RL_LUA_GC)
+		tell_event(h, RL_LUA_GC, h->gc_full, NULL);
 	return false;
-}
-
-/* Signal context: arm the hook on the running task's coroutine, unless the user has a hook
- * there. */
-static void vm_preempt(void *self)
-{
-	struct rl_lua *h = self;
-	lua_State *co = h->running;
-	if (co && !lua_gethook(co))
-		lua_sethook(co, preempt_hook, LUA_MASKCOUNT, 1);
 }
 
 static int new_table_ref(lua_State *L, const char *mode)
@@ -362,18 +382,17 @@ static int new_table_ref(lua_State *L, const char *mode)
 int rl_lua_run_init(lua_State *L, struct rl_lua *h)
 {
 	struct rl_vm vm = {
-		.run = vm_run, .idle = vm_idle, .preempt = vm_preempt, .fired = vm_fired,
+		.run = vm_run, .idle = vm_idle, .preempt = rl_lua_preempt, .fired = vm_fired,
 		.arrived = rl_lua_arrived, .job_begin = rl_lua_job_begin, .job_ended = rl_lua_job_ended,
-		.nudged = vm_nudged, .self = h,
+		.nudged = vm_nudged, .heap = vm_heap, .self = h,
 	};
 	h->threads_ref = new_table_ref(L, NULL);
 	h->handles_ref = new_table_ref(L, "v");
 	h->credit_ref = new_table_ref(L, NULL);
 	credit_write(L, h, 0);
-	h->ended_ref = h->overran_ref = h->note_ref = LUA_NOREF;
-	lua_pushlightuserdata(L, (void *)preempt_hook);
-	lua_pushlightuserdata(L, h);
-	lua_rawset(L, LUA_REGISTRYINDEX);
+	h->ended_ref = h->overran_ref = h->note_ref = h->note_failed_ref = h->event_ref
+		= LUA_NOREF;
+	rl_lua_hook_init(L, h);
 	return rl_shard_init(&h->shard, &vm);
 }
 
@@ -433,9 +452,12 @@ static int lrun_close(lua_State *L)
 	struct rl_lua *h = rl_lua_of(L);
 	uint64_t missing = 0;
 	int64_t wait_ns = lua_isnoneornil(L, 1) ? RL_FLEET_END_NS : (int64_t)(lua_tonumber(L, 1) * 1e9);
+	rl_profile_gone(L, h);
 	rl_lua_timers_close(L, h);
 	rl_lua_offload_close(h);
 	int err = rl_lua_fleet_leave(h, wait_ns, &missing);
+	if (err == 0)
+		rl_profile_left(h);
 	h->shard.closing = false;
 	atomic_store_explicit(&h->shard.nudged, false, memory_order_relaxed);
 	if (err < 0)
@@ -454,6 +476,18 @@ static int lrun_hooks(lua_State *L)
 	lua_settop(L, 2);
 	h->overran_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	h->ended_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+/* events(bits, fn): which of enum rl_lua_event fn is to hear of, as fn(event, number, text): the id
+ * of a task and why it parks, or KiB */
+static int lrun_events(lua_State *L)
+{
+	struct rl_lua *h = rl_lua_of(L);
+	lua_settop(L, 2);
+	luaL_unref(L, LUA_REGISTRYINDEX, h->event_ref);
+	h->event_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	h->events = (unsigned)lua_tointeger(L, 1);
 	return 0;
 }
 
@@ -575,23 +609,6 @@ static int lrun_pass(lua_State *L)
 	return lua_yield(L, lua_gettop(L));
 }
 
-/* gethook() -> true when the calling state has a hook (Ctrl-C of a stock interpreter sets one) */
-static int lrun_hooked(lua_State *L)
-{
-	lua_Hook hook = lua_gethook(L);
-	struct rl_lua *h = rl_lua_of(L);
-	lua_pushboolean(L, h->interrupted || (hook && hook != preempt_hook));
-	h->interrupted = false;
-	return 1;
-}
-
-/* unhook(): drop the interpreter's hook */
-static int lrun_unhook(lua_State *L)
-{
-	lua_sethook(L, NULL, 0, 0);
-	return 0;
-}
-
 static int lrun_pid(lua_State *L)
 {
 	lua_pushinteger(L, (lua_Integer)getpid());
@@ -602,6 +619,7 @@ static const luaL_Reg functions[] = {
 	{"open", lrun_open},
 	{"close", lrun_close},
 	{"hooks", lrun_hooks},
+	{"events", lrun_events},
 	{"library", lrun_library},
 	{"loop", lrun_loop},
 	{"abandon", lrun_abandon},
@@ -611,8 +629,6 @@ static const luaL_Reg functions[] = {
 	{"enter", lrun_enter},
 	{"leave", lrun_leave},
 	{"pass", lrun_pass},
-	{"hooked", lrun_hooked},
-	{"unhook", lrun_unhook},
 	{"pid", lrun_pid},
 	{NULL, NULL},
 };

@@ -25,6 +25,15 @@ struct rl_task *rl_lua_spawn(lua_State *L, struct rl_lua *h, unsigned flags, int
  * unless it is Ctrl-C's, which breaks the loop. */
 void rl_lua_run_tell(struct rl_lua *h, int n);
 
+/* Arm the hook of tasks on the running coroutine, unless the user has one there: it takes a sample,
+ * or makes the task give up its turn. In signal context, or in ordinary one. */
+void rl_lua_run_arm(struct rl_lua *h, bool sample);
+/* For struct rl_vm: the latter, in signal context. */
+void rl_lua_preempt(void *self);
+/* Is it that hook? */
+bool rl_lua_is_hook(lua_Hook hook);
+void rl_lua_hook_init(lua_State *L, struct rl_lua *h);
+
 /* A job begins here, one of ours has ended: for struct rl_vm. */
 struct rl_job;
 void rl_lua_job_begin(void *self, struct rl_job *job);

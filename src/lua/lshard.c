@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "lua/lcodec.h"
 #include "lua/lfleet.h"
+#include "lua/lprofile.h"
 #include "lua/lrun.h"
 #include "rt/fleet.h"
 #include "lua/lsobject.h"
@@ -290,6 +291,7 @@ static int lshard_setmetatable(lua_State *L)
 static int lshard_gc(lua_State *L)
 {
 	struct rl_lua *h = lua_touserdata(L, 1);
+	rl_profile_gone(L, h);
 	rl_lua_run_gone(h);
 	rl_shard_term(&h->shard);
 	rl_lua_timers_free(h);
@@ -372,10 +374,14 @@ int luaopen_ringlet_core(lua_State *L)
 	lua_rawset(L, LUA_REGISTRYINDEX);
 	rl_lua_register(L, h, functions);
 	rl_lua_open_run(L, h);
+	rl_lua_open_hook(L, h);
 	rl_lua_open_task(L, h);
+	rl_lua_open_dump(L, h);
 	rl_lua_open_wait(L, h);
 	rl_lua_open_timer(L, h);
 	rl_lua_open_signal(L, h);
+	rl_lua_open_terminal(L, h);
+	rl_lua_open_probe(L, h);
 	rl_lua_open_net(L, h);
 	rl_lua_open_buffer(L, h);
 	rl_lua_open_ticket(L, h);
@@ -384,6 +390,7 @@ int luaopen_ringlet_core(lua_State *L)
 	rl_lua_open_post(L, h);
 	rl_lua_open_health(L, h);
 	rl_lua_open_job(L, h);
+	rl_lua_open_measure(L, h);
 	rl_lua_open_topology(L, h);
 	rl_lua_open_codec(L, h);
 	rl_lua_open_router(L, h);
@@ -392,5 +399,8 @@ int luaopen_ringlet_core(lua_State *L)
 	rl_lua_open_sbuffer(L, h);
 	rl_lua_open_ssync(L, h);
 	rl_lua_open_offload(L, h);
+	rl_lua_open_reach(L, h);
+	rl_lua_open_profile(L, h);
+	rl_lua_open_trace(L, h);
 	return 1;
 }

@@ -27,8 +27,10 @@
 
 struct lwaitq;
 struct rl_port;
+struct rl_profile;
 struct rl_watch;
 struct rl_signals;
+struct rl_terminal;
 struct rl_codec;
 
 /* Kinds of shared objects whose metatables are known by their address. */
@@ -39,8 +41,12 @@ enum rl_lsobject {
 	RL_LSOBJECT_SEMAPHORE,
 	RL_LSOBJECT_BARRIER,
 	RL_LSOBJECT_ONCE,
+	RL_LSOBJECT_RECORDER,
 	RL_LSOBJECTS,
 };
+
+/* What hooks can hear of; bits. */
+enum rl_lua_event { RL_LUA_PARK = 1, RL_LUA_UNPARK = 2, RL_LUA_GC = 4 };
 
 struct rl_lua {
 	struct rl_shard shard;
@@ -57,7 +63,10 @@ struct rl_lua {
 	int loan_ref;            /* registry: the class of slices that are lent */
 	int ended_ref;           /* registry: function(slot, id, ok, err, co, dropped) */
 	int note_ref;            /* registry: function(handle) of each new one, or LUA_NOREF */
+	int note_failed_ref;     /* registry: function(err), when that raised */
 	int overran_ref;         /* registry: function(slot) */
+	int event_ref;           /* registry: function(event, id, what), see lrun_events */
+	unsigned events;         /* which it wants to hear of: enum rl_lua_event */
 	bool credit_on;
 	bool looping;
 	int pins;                /* > 0: below the running code is C that cannot be yielded across */
@@ -83,10 +92,17 @@ struct rl_lua {
 	unsigned seat;           /* which of them this is */
 	const void *schan_class; /* the metatable of shared channels */
 	struct rl_watch *watch;  /* NULL: no preemption */
-	struct rl_signals *signals;
+	struct rl_signals *signals, *quit, *resized;
+	struct rl_terminal *terminal; /* NULL: its mode is not ours */
 	const void *object_classes[RL_LSOBJECTS];
 	struct rl_codec *codec;  /* NULL: the state is closing */
 	volatile sig_atomic_t brk;
+	struct rl_profile *profile; /* NULL: none is being taken here */
+	/* Set in signal context: a stack is wanted of the running task (see lprofile.h), and: it is to
+	 * give up its turn. */
+	volatile sig_atomic_t sampled, preempting;
+	volatile bool collecting; /* in idle time */
+	bool sigprof;            /* this shard has taken SIGPROF for all */
 	char library[256];       /* see lrun_library */
 };
 
@@ -142,13 +158,17 @@ void *rl_lua_new(lua_State *L, size_t size, const char *name);
 void rl_lua_class(lua_State *L, struct rl_lua *h, const char *name, const luaL_Reg *methods);
 
 /* Each binding file's opener: adds its functions to the core table on top of the stack. */
+void rl_lua_open_hook(lua_State *L, struct rl_lua *h);
 void rl_lua_open_run(lua_State *L, struct rl_lua *h);
 void rl_lua_open_task(lua_State *L, struct rl_lua *h);
+void rl_lua_open_dump(lua_State *L, struct rl_lua *h);
 void rl_lua_open_wait(lua_State *L, struct rl_lua *h);
 void rl_lua_open_ticket(lua_State *L, struct rl_lua *h);
 void rl_lua_open_schan(lua_State *L, struct rl_lua *h);
 void rl_lua_open_timer(lua_State *L, struct rl_lua *h);
 void rl_lua_open_signal(lua_State *L, struct rl_lua *h);
+void rl_lua_open_terminal(lua_State *L, struct rl_lua *h);
+void rl_lua_open_probe(lua_State *L, struct rl_lua *h);
 void rl_lua_open_net(lua_State *L, struct rl_lua *h);
 void rl_lua_open_fleet(lua_State *L, struct rl_lua *h);
 void rl_lua_open_post(lua_State *L, struct rl_lua *h);
@@ -156,7 +176,11 @@ void rl_lua_open_health(lua_State *L, struct rl_lua *h);
 void rl_lua_open_job(lua_State *L, struct rl_lua *h);
 void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);
 void rl_lua_open_offload(lua_State *L, struct rl_lua *h);
+void rl_lua_open_measure(lua_State *L, struct rl_lua *h);
 void rl_lua_open_topology(lua_State *L, struct rl_lua *h);
 void rl_lua_open_router(lua_State *L, struct rl_lua *h);
+void rl_lua_open_reach(lua_State *L, struct rl_lua *h);
+void rl_lua_open_profile(lua_State *L, struct rl_lua *h);
+void rl_lua_open_trace(lua_State *L, struct rl_lua *h);
 
 #endif

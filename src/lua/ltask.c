@@ -6,6 +6,7 @@
 #include "lua/lrun.h"
 
 #include "base/err.h"
+#include "lua/ltrace.h"
 
 /* The live task with this slot and id, or NULL. */
 static struct rl_task *ltask_at(lua_State *L, struct rl_lua *h)
@@ -45,6 +46,8 @@ static int ltask_body(lua_State *L)
 
 struct rl_task *rl_lua_spawn(lua_State *L, struct rl_lua *h, unsigned flags, int n, int threads)
 {
+	if (h->shard.trace)
+		rl_lua_trace_site(L, h, n);
 	struct rl_task *t = rl_task_new(&h->shard, flags);
 	if (!t)
 		return NULL;
@@ -88,6 +91,14 @@ static int ltask_spawn(lua_State *L)
 /* The upvalues of a starter, behind the shard. */
 enum { UP_FLAGS = 2, UP_THREADS, UP_HANDLES, UP_CLASS };
 
+/* The error of what is told of new handles is on top. */
+static void note_failed(lua_State *L, struct rl_lua *h)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->note_failed_ref);
+	lua_insert(L, -2);
+	lua_call(L, 1, 0);
+}
+
 /* starter(fn, ...) -> handle: rl.go and its kin in one call of C, a fifth faster than in Lua. With
  * LuaJIT, which compiles the Lua, it is the other way round. */
 static int ltask_start(lua_State *L)
@@ -111,7 +122,8 @@ static int ltask_start(lua_State *L)
 	if (h->note_ref != LUA_NOREF) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, h->note_ref);
 		lua_pushvalue(L, -2);
-		lua_call(L, 1, 0);
+		if (lua_pcall(L, 1, 0, 0) != 0)
+			note_failed(L, h);
 	}
 	return 1;
 }
@@ -130,12 +142,14 @@ static int ltask_starter(lua_State *L)
 	return 1;
 }
 
-/* note(fn|nil): what is told of each handle that a starter makes */
+/* note(fn|nil, failed): what is told of each handle that a starter makes, and of its own errors */
 static int ltask_note(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
-	lua_settop(L, 1);
+	lua_settop(L, 2);
 	luaL_unref(L, LUA_REGISTRYINDEX, h->note_ref);
+	luaL_unref(L, LUA_REGISTRYINDEX, h->note_failed_ref);
+	h->note_failed_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	h->note_ref = lua_isnil(L, 1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;
 }
@@ -219,11 +233,10 @@ static int ltask_info(lua_State *L)
 	struct rl_task *t = ltask_at(L, h);
 	if (!t)
 		return 0;
-	uint32_t now_ms = (uint32_t)(h->shard.now_ns / 1000000);
 	lua_pushinteger(L, (lua_Integer)t->id);
 	lua_pushstring(L, ltask_state(t));
 	lua_pushstring(L, rl_task_is_parked(t) ? rl_reason_name(t->reason) : "");
-	lua_pushnumber(L, (double)(now_ms - t->clause.since_ms) / 1000);
+	lua_pushnumber(L, rl_task_seconds(rl_task_ticks(h->shard.now_ns) - rl_task_since(t)));
 	lua_pushinteger(L, t->flags);
 	return 5;
 }

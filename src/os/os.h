@@ -38,6 +38,7 @@ struct rl_os_stats {
 	uint64_t submitted, completed;   /* operations */
 	uint64_t enters;                 /* kernel entries (uring) or poll rounds (sim) */
 	uint64_t overflows;              /* completion-queue overflows survived */
+	uint64_t by_kind[RL_OP_KINDS];   /* operations submitted */
 };
 
 struct rl_os_ops {
@@ -105,6 +106,8 @@ struct rl_os {
 	unsigned buf_free;      /* provided buffers the kernel has left (approximate for uring) */
 	bool closed_world;      /* sim: nobody outside can complete an operation of ours */
 	void *user;             /* the shard */
+	/* The owner hears of each op, before it is submitted and before its `done`. NULL: no. */
+	void (*told)(struct rl_os *os, const struct rl_op *op, bool done, int res);
 };
 
 extern const struct rl_os_ops rl_uring_ops;
@@ -118,7 +121,17 @@ int rl_os_open(struct rl_os **out, const char *name, const struct rl_os_config *
 
 static inline int rl_os_submit(struct rl_os *os, struct rl_op *op)
 {
+	if (__builtin_expect(os->told != NULL, 0))
+		os->told(os, op, false, 0);
 	return os->ops->submit(os, op);
+}
+
+/* By backends: deliver a completion. */
+static inline void rl_os_done(struct rl_os *os, struct rl_op *op, int res, uint32_t flags)
+{
+	if (__builtin_expect(os->told != NULL, 0))
+		os->told(os, op, true, res);
+	op->done(op, res, flags);
 }
 
 static inline void rl_os_cancel(struct rl_os *os, struct rl_op *op)

@@ -235,7 +235,7 @@ static void req_complete(struct rl_sim *sim, struct rl_sim_req *req, struct rl_s
 		sim->os.stats.completed++;
 		req_free(sim, req);
 	}
-	op->done(op, r.res, r.flags);
+	rl_os_done(&sim->os, op, r.res, r.flags);
 }
 
 static int req_fire(struct rl_sim *sim, struct rl_sim_event *e)
@@ -279,6 +279,7 @@ static int sim_submit(struct rl_os *os, struct rl_op *op)
 	op->in_flight = true;
 	os->in_flight += !req->internal;
 	os->stats.submitted++;
+	os->stats.by_kind[op->kind]++;
 	rl_sim_op_attach(sim, req);
 	if (rl_sim_op_can_step(req))
 		rl_sim_event_schedule(sim, &req->event);

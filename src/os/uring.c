@@ -157,6 +157,7 @@ static int uring_submit(struct rl_os *os, struct rl_op *op)
 		return -EINVAL;
 	RL_ASSERT(!op->in_flight);
 	os->stats.submitted++;
+	os->stats.by_kind[op->kind]++;
 	os->in_flight += !op->internal;
 	uring_queue(u, op);
 	return 0;
@@ -317,7 +318,7 @@ static int uring_deliver(struct rl_uring *u, const struct rl_cqe *cqe)
 	}
 	if (op == &u->wake_op)
 		return uring_woken(u);
-	op->done(op, cqe->res, flags);
+	rl_os_done(&u->os, op, cqe->res, flags);
 	return 1;
 }
 
@@ -347,7 +348,7 @@ static int uring_reap_refused(struct rl_uring *u)
 		struct rl_op *op = rl_container(l, struct rl_op, link);
 		uring_finish(u, op);
 		n++;
-		op->done(op, -ECANCELED, 0);
+		rl_os_done(&u->os, op, -ECANCELED, 0);
 	}
 	return n;
 }

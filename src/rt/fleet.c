@@ -37,6 +37,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "rt/job.h"
+#include "rt/measure.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,7 @@ static void drop_seat(struct rl_fleet *f, struct rl_seat *seat)
 		rl_spsc_free(ring);
 		drop_list(&seat->outbox[i]);
 	}
+	rl_measure_put(seat->measure);
 }
 
 void rl_fleet_free(struct rl_fleet *f)
@@ -128,6 +130,7 @@ void rl_fleet_join(struct rl_fleet *f, unsigned index, struct rl_shard *s)
 	s->fleet = f;
 	s->index = index;
 	seat->shard = s;
+	seat->measure = rl_measure_get(s->measure);
 	seat->clock_ns = s->now_ns;
 	seat->job_ns = 1000000000; /* until it is known better */
 	rl_rand_seed(&seat->rand, s->os->ops->random(s->os));

@@ -56,6 +56,7 @@ struct rl_seat {
 	struct rl_spsc *_Atomic from[RL_SHARDS_MAX];   /* rings, made by their sender when needed */
 	_Alignas(64) struct rl_deque jobs;             /* see job.h */
 	_Alignas(64) struct rl_shard *shard;           /* whoever wakes it reads this */
+	struct rl_measure *measure;                    /* its shard's; kept beyond it */
 	uint64_t outbox_mask;
 	struct rl_list spilt;                          /* job.c: no room in `jobs`, and no stealing */
 	unsigned takes;                                /* job.c: how often it looked for a job */

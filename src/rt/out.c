@@ -206,6 +206,7 @@ static void send_done(struct rl_op *op, int res, uint32_t flags)
 	(void)flags;
 	if (res >= 0) {
 		s->op.count.sent += (uint32_t)res;
+		s->net->shard->counts.sent += (uint32_t)res;
 		s->writes++;
 		rl_bytes_skip(&s->net->chunks, &o->queue, (uint32_t)res);
 		rl_stream_touch(s);

@@ -88,6 +88,7 @@ static int send_slice(struct rl_stream *s, struct rl_content *c)
 	if (res > 0) {
 		c->off += res;
 		s->op.count.sent += (uint32_t)res;
+		s->net->shard->counts.sent += (uint32_t)res;
 		rl_stream_touch(s);
 	}
 	return res == (int)n ? 1 : wait_for_room(s);
@@ -158,6 +159,7 @@ static int send_queue(struct rl_stream *s)
 		if (n < 0)
 			return n == -EAGAIN || n == -EINTR ? 1 : n;
 		s->op.count.sent += (uint32_t)n;
+		s->net->shard->counts.sent += (uint32_t)n;
 		s->writes++;
 		rl_bytes_skip(&s->net->chunks, q, (uint32_t)n);
 	}

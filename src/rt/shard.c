@@ -24,8 +24,10 @@
 #include "rt/conduct.h"
 #include "rt/fleet.h"
 #include "rt/job.h"
+#include "rt/measure.h"
 #include "rt/net.h"
 #include "rt/ticket.h"
+#include "rt/trace.h"
 #include "rt/wait.h"
 
 #include <string.h>
@@ -38,6 +40,7 @@
 #define HOME_SIZE 4096
 #define RL_CROWDED_NS 200000 /* how long to sleep while messages wait for room */
 #define RL_LOOP_OVER 100     /* RL_LOOP_DONE, which is 0, from a function where 0 is to go on */
+#define RL_PUBLISH_NS 1000000
 #define RL_MANY_TIMERS 8 /* due at one time */
 #define RL_MANY_TIMERS_NS 250000
 #define RL_FAIR 61          /* runs */
@@ -70,7 +73,9 @@ int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 	s->due_ns = -1;
 	s->tasks = rl_slab_new(sizeof(struct rl_task), TASKS_PER_CHUNK, RL_TASKS_MAX);
 	s->due = rl_slab_new(sizeof(struct rl_deadline), TASKS_PER_CHUNK, RL_TASKS_MAX);
-	return s->tasks && s->due ? 0 : -ENOMEM;
+	s->measure = rl_measure_new();
+	s->sample_in = RL_SAMPLE_EVERY;
+	return s->tasks && s->due && s->measure ? 0 : -ENOMEM;
 }
 
 void rl_shard_term(struct rl_shard *s)
@@ -79,6 +84,8 @@ void rl_shard_term(struct rl_shard *s)
 	rl_slab_free(s->tasks);
 	rl_slab_free(s->due);
 	s->tasks = s->due = NULL;
+	rl_measure_put(s->measure);
+	s->measure = NULL;
 	if (s->home)
 		munmap((void *)s->home, HOME_SIZE);
 	s->home = NULL;
@@ -116,6 +123,7 @@ static void forget_seam(struct rl_shard *s, int err)
 
 int rl_shard_close(struct rl_shard *s)
 {
+	rl_trace_detach(s);
 	rl_tickets_free(s);
 	rl_net_shutdown(s);
 	int err = s->os ? s->os->ops->close(s->os) : 0;
@@ -125,6 +133,7 @@ int rl_shard_close(struct rl_shard *s)
 
 void rl_shard_forsake(struct rl_shard *s)
 {
+	rl_trace_detach(s);
 	s->tickets = NULL; /* who ends such a wait may look at it */
 	rl_net_shutdown(s);
 	forget_seam(s, -EBUSY);
@@ -158,10 +167,17 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 	t->raises = 0;
 	t->id = ++s->next_id;
 	t->flags = (uint8_t)flags;
-	t->clause.since_ms = (uint32_t)(s->now_ns / 1000000);
+	uint64_t now = rl_task_ticks(s->now_ns);
+	rl_task_set_since(t, now);
+	t->clause.born_low = (uint32_t)now;
+	t->born_high = (uint16_t)(now >> 32);
+	t->label = s->current ? s->current->label : 0;
+	if (t->label)
+		rl_measure_begun(s->measure, t->label);
 	s->live++;
 	s->daemons += (flags & RL_TASK_DAEMON) != 0;
 	s->counts.created++;
+	rl_traced_create(s, t);
 	if (s->runq_len < RL_QUEUE_SHORT) {
 		rl_ready(s, t);
 	} else {
@@ -173,6 +189,8 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 
 void rl_ready_last(struct rl_shard *s, struct rl_task *t)
 {
+	if (t == s->current)
+		rl_traced(s, RL_TRACE_YIELD, 0, t);
 	if (s->backlog_len == 0) {
 		rl_ready(s, t);
 		return;
@@ -188,6 +206,13 @@ void rl_task_free(struct rl_shard *s, struct rl_task *t)
 	s->live--;
 	s->daemons -= (t->flags & RL_TASK_DAEMON) != 0;
 	s->counts.finished++;
+	uint64_t lived = rl_task_ticks(s->now_ns) - rl_task_born(t);
+	if (lived == 0)
+		rl_histogram_record_zero(&s->measure->lifetimes);
+	else
+		rl_measure_span(&s->measure->lifetimes, lived);
+	if (t->label)
+		rl_measure_ended(s->measure, t->label);
 	t->id = 0;
 	if (t->co) {
 		rl_list_push_front(&s->warm, &t->clause.link);
@@ -375,12 +400,17 @@ static void run_one(struct rl_shard *s)
 {
 	struct rl_task *t = take_next(s);
 	s->current = t;
+	if (s->sampled == t)
+		rl_measure_sampled(s);
+	rl_traced_run(s, t);
 	enum rl_ran ran = s->vm.run(s->vm.self, t);
 	s->current = NULL;
 	take_group(s);
 	if (ran == RL_RAN_ENDED) {
+		rl_traced(s, RL_TRACE_END, 0, t);
 		rl_task_free(s, t);
 	} else if (ran == RL_RAN_YIELDED) {
+		rl_traced(s, RL_TRACE_YIELD, 1, t);
 		s->interrupted = t;
 		end_turn(s);
 	}
@@ -389,11 +419,15 @@ static void run_one(struct rl_shard *s)
 /* Enter the kernel: until `deadline_ns` if nothing is runnable. */
 static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
 {
+	if (deadline_ns != 0 || s->now_ns - s->measure->published_ns >= RL_PUBLISH_NS)
+		rl_measure_publish(s);
+	rl_traced_sleep(s, deadline_ns != 0);
 	int n = rl_os_poll(s->os, deadline_ns);
 	s->since_poll = 0;
 	s->since_clock = 0;
 	s->counts.polls++;
 	rl_shard_now(s);
+	rl_traced_wake(s);
 	fire_due(s);
 	return n;
 }
@@ -495,6 +529,8 @@ static bool is_open(const struct rl_shard *s)
 static int sleep_fleet(struct rl_shard *s, int64_t until_ns)
 {
 	bool simulated = s->fleet->step != NULL;
+	if (simulated)
+		rl_measure_publish(s);
 	if (simulated && s->index > 0)
 		return RL_LOOP_PAUSED;
 	if (simulated)

@@ -35,10 +35,12 @@
 
 struct rl_fleet;
 struct rl_job;
+struct rl_measure;
 struct rl_net;
 struct rl_shard;
 struct rl_slab;
 struct rl_tickets;
+struct rl_trace;
 struct rl_waiter;
 
 /* What became of a task that was run. */
@@ -66,6 +68,8 @@ struct rl_vm {
 	void (*job_ended)(void *vm, struct rl_job *job);
 	/* In the loop, after another thread has set `nudged` and woken the seam. NULL: nothing. */
 	void (*nudged)(void *vm);
+	/* Bytes of its heap. NULL: none. */
+	uint64_t (*heap)(void *vm);
 	void *self;
 };
 
@@ -84,6 +88,7 @@ struct rl_dirty {
 
 struct rl_counts {
 	uint64_t created, finished, parks, turns, polls, preemptions, overruns;
+	uint64_t received, sent; /* bytes of streams */
 };
 
 struct rl_shard {
@@ -94,6 +99,7 @@ struct rl_shard {
 	unsigned backlog_len;      /* both */
 	unsigned since_backlog, groups;
 	struct rl_task *current;
+	struct rl_trace *trace;    /* what it records into; NULL: nothing is recorded */
 	struct rl_task *interrupted; /* used up its slice: runnable behind what this turn brings */
 	struct rl_os *os;          /* NULL outside run */
 	struct rl_wheel *deadlines, *alarms;
@@ -117,6 +123,9 @@ struct rl_shard {
 	unsigned turn_left;        /* how many tasks this turn may still run */
 	unsigned since_poll, since_clock;
 	struct rl_counts counts;
+	struct rl_measure *measure; /* what others may read of all this */
+	const struct rl_task *sampled; /* how long until it runs is measured */
+	unsigned sample_in;        /* how many tasks become ready until one is */
 	const volatile uint32_t *home; /* a page that a fork finds wiped; NULL: not to be had */
 	/* For the watchdog's eyes: written by the shard's thread, read by the watchdog's. */
 	_Atomic uint32_t run_seq;  /* odd while a task runs: how often one began or ended a turn */

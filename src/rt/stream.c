@@ -14,6 +14,7 @@
 #include "rt/message.h"
 #include "rt/outfile.h"
 #include "rt/crew.h"
+#include "rt/serve.h"
 #include "rt/websocket.h"
 
 #include <stdlib.h>
@@ -209,8 +210,10 @@ static void recv_take(struct rl_stream *s, unsigned bid, int res)
 {
 	struct rl_chunk *c = rl_chunk_provided(&s->net->chunks, bid);
 	int err = 0;
-	if (res > 0 && !(s->flags & RL_STREAM_CLOSED)) {
+	/* What comes before the receive ends must not follow on what was lost for want of memory. */
+	if (res > 0 && !(s->flags & RL_STREAM_CLOSED) && s->in_err != -ENOMEM) {
 		s->op.count.received += (uint32_t)res;
+		s->net->shard->counts.received += (uint32_t)res;
 		s->reads++;
 		rl_stream_touch(s);
 		stream_heard(s);
@@ -321,9 +324,18 @@ void rl_stream_unlend(struct rl_stream *s)
 
 /* Limits. */
 
+/* Is somebody at work on a request? What he waits for has a time of its own. */
+static bool is_handled(const struct rl_stream *s)
+{
+	const struct rl_message *m = s->more->message;
+	return m && m->busy && !(s->flags & RL_STREAM_FRAMED);
+}
+
 /* Is it the peer that this stream waits for? Who needs more than there can be waits for its end. */
 static bool stream_waits(const struct rl_stream *s)
 {
+	if (is_handled(s))
+		return false;
 	if (s->flags & RL_STREAM_SERVED && !(s->flags & (RL_STREAM_BUSY | RL_STREAM_NEWS)))
 		return true;
 	if (rl_out_is_busy(s))
@@ -347,10 +359,10 @@ static void stream_alarm(struct rl_alarm *a)
 {
 	struct rl_stream *s = rl_container(a, struct rl_stream_more, alarm)->stream;
 	int64_t due = stream_due(s);
-	if (due >= 0 && due <= s->net->shard->now_ns)
-		rl_stream_fail(s, -ETIMEDOUT);
-	else if (due >= 0)
+	if (due >= 0 && due > s->net->shard->now_ns)
 		rl_alarm_set(s->net->shard, a, due);
+	else if (due >= 0 && !rl_serve_tell_late(s))
+		rl_stream_fail(s, -ETIMEDOUT);
 }
 
 void rl_stream_limit(struct rl_stream *s, int64_t idle_ns, int64_t total_ns)

@@ -73,6 +73,7 @@ enum rl_reason {
 	RL_REASON_MASK = 63,
 	RL_GIVES_STRING = 64,
 	RL_GIVES_SLICE = 128,
+	RL_GIVES_MESSAGE = RL_GIVES_STRING | RL_GIVES_SLICE,
 };
 
 _Static_assert(RL_REASONS <= RL_REASON_MASK, "a reason and what it gives fit a byte");
@@ -86,7 +87,7 @@ struct rl_clause {
 	struct rl_task *task;
 	uint16_t index;
 	uint16_t offer;
-	uint32_t since_ms;       /* of the own clause: when the task parked, or was made; shard clock */
+	uint32_t born_low;       /* of the own clause: see `born_high` of the task */
 };
 
 /* When a wait ends; apart from the record because most waits never end that way. While the task is
@@ -107,7 +108,11 @@ struct rl_task {
 	struct rl_deadline *deadline; /* NULL: none */
 	struct rl_clause *more;  /* a select's clauses beyond the first, `more_len` of them */
 	void *co;                /* what runs it; NULL for a task that never ran, unless it is warm */
-	uint64_t id;
+	uint64_t id : 48;
+	uint64_t label : 16;     /* its set of labels, 0: none; see measure.h */
+	uint32_t since_low;      /* when it parked, or was made: see rl_task_since */
+	uint16_t since_high;
+	uint16_t born_high;      /* when it was made, with the clause's born_low: rl_task_born */
 	uint32_t slot;
 	int16_t result;          /* 0, or the code its wait ended with */
 	uint16_t results;        /* values already on its stack for the resume */
@@ -117,9 +122,36 @@ struct rl_task {
 	uint8_t state, reason, flags;
 };
 
-_Static_assert(sizeof(struct rl_task) <= 80, "a million parked tasks are meant to be cheap");
+_Static_assert(sizeof(struct rl_task) <= 88, "a million parked tasks are meant to be cheap");
 
 const char *rl_reason_name(unsigned reason);
+
+/* Times in a record: 1.024 us each, so that 48 bits last for nine years. */
+static inline uint64_t rl_task_ticks(int64_t ns)
+{
+	return (uint64_t)ns >> 10;
+}
+
+static inline double rl_task_seconds(uint64_t ticks)
+{
+	return (double)ticks * 1.024e-6;
+}
+
+static inline void rl_task_set_since(struct rl_task *t, uint64_t ticks)
+{
+	t->since_low = (uint32_t)ticks;
+	t->since_high = (uint16_t)(ticks >> 32);
+}
+
+static inline uint64_t rl_task_since(const struct rl_task *t)
+{
+	return (uint64_t)t->since_high << 32 | t->since_low;
+}
+
+static inline uint64_t rl_task_born(const struct rl_task *t)
+{
+	return (uint64_t)t->born_high << 32 | t->clause.born_low;
+}
 
 static inline void rl_waitq_init(struct rl_waitq *q)
 {

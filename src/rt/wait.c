@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/slab.h"
 #include "rt/ticket.h"
+#include "rt/trace.h"
 
 #include <stdlib.h>
 
@@ -72,8 +73,9 @@ static void enter(struct rl_shard *s, struct rl_task *t, unsigned state, unsigne
 	t->reason = (uint8_t)reason;
 	t->result = 0;
 	t->results = 0;
-	t->clause.since_ms = (uint32_t)(s->now_ns / 1000000);
+	rl_task_set_since(t, rl_task_ticks(s->now_ns));
 	s->counts.parks++;
+	rl_traced(s, RL_TRACE_PARK, reason & RL_REASON_MASK, t);
 }
 
 static void set_deadline(struct rl_shard *s, struct rl_deadline *d, int64_t deadline_ns)
@@ -118,6 +120,17 @@ void rl_wait_retract(struct rl_shard *s, struct rl_task *t)
 	wait_unlink(s, t);
 }
 
+/* A wait has ended: how long was it? */
+static inline void measure(struct rl_shard *s, const struct rl_task *t)
+{
+	struct rl_histogram *h = &s->measure->waits[t->reason & RL_REASON_MASK];
+	uint64_t ticks = rl_task_ticks(s->now_ns) - rl_task_since(t);
+	if (ticks == 0)
+		rl_histogram_record_zero(h);
+	else
+		rl_measure_span(h, ticks);
+}
+
 void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int result)
 {
 	struct rl_task *t = c->task;
@@ -126,7 +139,16 @@ void rl_wait_fire(struct rl_shard *s, struct rl_clause *c, unsigned results, int
 	t->results = (uint16_t)results;
 	t->result = (int16_t)result;
 	wait_unlink(s, t);
+	measure(s, t);
+	rl_traced_ready(s, t, RL_TRACE_FIRED);
 	rl_ready(s, t);
+}
+
+static enum rl_trace_cause cause_of(int result)
+{
+	if (result == -ETIMEDOUT)
+		return RL_TRACE_TIMED_OUT;
+	return result == -RL_ECANCEL ? RL_TRACE_CANCELLED : RL_TRACE_FIRED;
 }
 
 void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result)
@@ -135,8 +157,10 @@ void rl_wait_end(struct rl_shard *s, struct rl_task *t, int result)
 	if (t->state == RL_TASK_PARKED_SHARED && !rl_ticket_claim(rl_ticket_at(t->deadline)))
 		return;
 	wait_unlink(s, t);
+	measure(s, t);
 	t->fired = 0;
 	t->result = (int16_t)result;
+	rl_traced_ready(s, t, cause_of(result));
 	rl_ready(s, t);
 }
 
@@ -146,6 +170,8 @@ void rl_wait_arrive(struct rl_shard *s, struct rl_task *t, unsigned index, int r
 	t->fired = (uint16_t)index;
 	t->result = (int16_t)result;
 	wait_unlink(s, t);
+	measure(s, t);
+	rl_traced_ready(s, t, RL_TRACE_FIRED);
 	rl_ready(s, t);
 }
 
@@ -154,6 +180,8 @@ void rl_wait_abandon(struct rl_shard *s, struct rl_task *t)
 	RL_ASSERT(t->state != RL_TASK_RUNNING);
 	if (t->state == RL_TASK_PARKED_SHARED && t->deadline)
 		rl_ticket_claim(rl_ticket_at(t->deadline));
+	if (s->sampled == t)
+		s->sampled = NULL;
 	if (!rl_task_is_parked(t)) {
 		rl_list_take_front(&s->runq, &s->fresh); /* which list it is on is not recorded */
 		rl_list_take_front(&s->runq, &s->backlog);

@@ -9,6 +9,7 @@
 #define RL_RT_WAIT_H
 
 #include "base/check.h"
+#include "rt/measure.h"
 #include "rt/shard.h"
 
 struct rl_ticket;
@@ -21,6 +22,8 @@ static inline void rl_ready(struct rl_shard *s, struct rl_task *t)
 		t->state = RL_TASK_READY;
 	rl_list_push(&s->runq, &t->clause.link);
 	s->runq_len++;
+	if (--s->sample_in == 0)
+		rl_measure_sample(s, t);
 }
 
 /* Wait for `q` as the task's first clause. `offer`: stack index of the value offered, or 0. */
