@@ -91,7 +91,7 @@ H.sim("a connection", function(it)
     assert.equal(200, answer(conn))
     local began = rl.now()
     conn:write(GET:sub(1, 9))
-    assert.is_nil(answer(conn))
+    assert.equal(408, answer(conn))
     assert.is_true(math.abs(rl.now() - began - 4) < H.TICK)
     conn:close()
     server:stop(1)
@@ -189,6 +189,33 @@ H.both("a request", function(it)
     local status, body = answer(conn)
     assert.equal("200 /2", status .. " " .. body)
     conn:close()
+    server:stop(1)
+  end)
+
+  it("is over also when the place of its record is another connection's", function()
+    local kept, entered = {}, rl.chan(1)
+    local server = serve(function(req, res)
+      kept[#kept + 1] = {req, res}
+      if #kept == 2 then
+        entered:send(true)
+        rl.sleep(1)
+      end
+      res:send(200, req.path)
+    end)
+    local first, second = connect(server), connect(server)
+    first:write(GET)
+    assert.equal("/", select(2, answer(first)))
+    second:write "GET /second HTTP/1.1\r\nHost: a\r\n\r\n"
+    entered:recv()
+    local req, res = kept[1][1], kept[1][2]
+    assert.equal(200, res.status)
+    assert.equal("over", res:state())
+    assert.is_nil(req:header "host")
+    assert.same({nil, "ECLOSED: closed", "ECLOSED"}, {res:send(200, "stolen")})
+    assert.same({nil, "ECLOSED: closed", "ECLOSED"}, {res:write "stolen"})
+    assert.equal("/second", select(2, answer(second)))
+    first:close()
+    second:close()
     server:stop(1)
   end)
 
@@ -474,7 +501,7 @@ H.both("the workers of a server", function(it)
     end
     rl.sleep(0.01)
     assert.is_true(rl.stats().tasks <= before + 16, rl.stats().tasks - before)
-    for _ = 1, 50 do
+    for _ = 1, H.rounds(50, 3) do
       for i = 1, 100 do conns[i]:write(GET) end
       for i = 1, 100 do answer(conns[i]) end
     end

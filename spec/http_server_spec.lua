@@ -155,6 +155,59 @@ H.both("a server", function(it)
     server:stop(1)
   end)
 
+  it("has a path, whatever the target is", function()
+    local server = serve(function(req, res)
+      res:send(200, ("%s %s %s"):format(req.path, req.query or "-", req.host))
+    end)
+    for line, want in pairs{
+      ["GET http://h"] = "/ - h", ["GET http://h?q"] = "/ q h", ["GET http://h/p?q"] = "/p q h",
+      ["OPTIONS *"] = "* - a", ["OPTIONS http://h"] = "* - h", ["OPTIONS http://h?q"] = "/ q h",
+      ["OPTIONS /"] = "/ - a", ["CONNECT a:1"] = " - a:1",
+    } do
+      local got = talk(server, line .. " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+      assert.equal(want, got:match "\r\n\r\n(.*)$", line)
+    end
+    server:stop(1)
+  end)
+
+  it("keeps in a 500 what is not about the body that it has not", function()
+    rl.on_error(function() end)
+    local function fields(res)
+      res:header("X-Request-Id", "r-1"):header("Content-Type", "text/css"):header("ETag", '"e"')
+      res:header("Content-Length", 7):header("Set-Cookie", "a=b"):header("Date", "never")
+      res:header("Cache-Control", "max-age=9"):header("Access-Control-Allow-Origin", "*")
+    end
+    local left = "X-Request-Id: r-1\r\nAccess-Control-Allow-Origin: *\r\n"
+    local want = head(500, "Internal Server Error", 0, CLOSE .. left)
+    assert.equal(want, answer(function(_, res) fields(res) end, LAST))
+    assert.equal(want, answer(function(_, res) fields(res) error "x" end, LAST))
+    assert.equal(want, answer(function(_, res) fields(res) error "x" end, LAST,
+      {on_access = function() end}))
+    assert.equal(head(503, "Service Unavailable", 0, CLOSE .. left), answer(function(_, res)
+      fields(res)
+      rl.sleep(1)
+    end, LAST, {request_timeout = 0.01}))
+    assert.equal(head(500, "Internal Server Error", 0, CLOSE .. "X: y\r\n"), answer(
+      function(_, res) res:header("Connection", "close"):header("X", "y") end, GET))
+    rl.on_error(nil)
+  end)
+
+  it("tells where a handler raised, whatever it is wrapped in", function()
+    local traces = {}
+    rl.on_error(function(_, trace) traces[#traces + 1] = trace end)
+    local function culprit() error "x" end
+    local function handler() culprit() end
+    for _, opts in ipairs{{}, {on_access = function() end}, {request_timeout = 9},
+      {cancel_on_close = true}, {request_id = true, on_access = function() pcall(error, "x") end,
+        request_timeout = 9, cancel_on_close = true}} do
+      answer(handler, LAST, opts)
+      local line = debug.getinfo(culprit, "S").linedefined
+      assert.truthy(traces[#traces]:find("http_server_spec.lua:" .. line, 1, true), traces[#traces])
+    end
+    assert.equal(5, #traces)
+    rl.on_error(nil)
+  end)
+
   it("sends 500 for a handler that says nothing, and for one that raises", function()
     local errors = {}
     rl.on_error(function(err) errors[#errors + 1] = err end)
@@ -221,7 +274,13 @@ H.both("a server", function(it)
       H.raises_text("not to be set", res.header, res, "Transfer-Encoding", "chunked")
       H.raises_text("a number of bytes expected", res.header, res, "Content-Length", "x")
       H.raises_text("a status from 200 to 599", res.send, res, 99)
-      H.raises_text("string expected", res.send, res, 200, {})
+      H.raises_text("a status from 200 to 599", res.send, res, 600, "")
+      H.raises_text("a status from 200 to 599", res.send, res, 200.5)
+      H.raises_text("from 200 to 599 expected, got 200", res.send, res, "200")
+      H.raises_text("a status from 200 to 599", res.send, res)
+      H.raises_text("string expected, got table", res.send, res, 200, {})
+      H.raises_text("string expected, got number", res.send, res, 200, 1)
+      H.raises_text("http_server_spec.lua", function() res:send(200, true) end)
       res:header("A", 1):header("a", 2):add_header("B", "x"):add_header("B", "y"):send(200, "")
       H.raises_text("was sent already", res.header, res, "A", "b")
       assert.same({nil, "EALREADY: the response was sent", "EALREADY"}, {res:send(200)})
@@ -243,6 +302,21 @@ H.both("a server", function(it)
     server:stop(1)
   end)
 
+  it("does not tell it once the answer has begun", function()
+    local got
+    local server = serve(function(req, res)
+      res:write "first"
+      got = {req:read(0.02)}
+    end)
+    local conn = assert(net.connect(server:addr()))
+    conn:write "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    assert.equal("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+      .. "5\r\nfirst\r\n0\r\n\r\n", plain(conn:read_all()))
+    assert.equal("ETIMEDOUT", got[3])
+    conn:close()
+    server:stop(1)
+  end)
+
   it("throws away a body that nobody reads, if it is not too long", function()
     local server = serve(hello)
     local post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"
@@ -260,13 +334,14 @@ H.both("a server", function(it)
       codes[#codes + 1] = select(3, req:read_all())
       res:send(200)
     end)
+    local closes = head(200, "OK", 0, CLOSE)
     for _, text in ipairs{"Content-Length: 9\r\n\r\nshort",
       "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
       "Transfer-Encoding: chunked\r\n\r\nzz\r\n"} do
       local conn = assert(net.connect(server:addr()))
       conn:write("POST / HTTP/1.1\r\nHost: a\r\n" .. text)
       conn:shutdown()
-      conn:read_all()
+      assert.equal(closes, plain(conn:read_all()))
       conn:close()
     end
     assert.same({"EPROTO", "EPROTO", "EPROTO", "EPROTO", "EPROTO", "EPROTO"}, codes)
@@ -323,6 +398,52 @@ H.on("uring", "a server", function(it)
   end, {shards = 2})
 end)
 
+-- One request on a connection that stays: body and head.
+local function ask(conn)
+  conn:write(GET)
+  local got = conn:read_until "\r\n\r\n"
+  return got and conn:read_exactly(tonumber(got:match "Content%-Length: (%d+)")), got
+end
+
+H.on("uring", "a server whose handler is a module", function(it)
+  it("has one on each shard, and drains a shard behind the answers of its connections", function()
+    local server = serve("spec.http_handler", {
+      shards = "all", accept = "handover", placement = "turn", idle_timeout = 0.3,
+    })
+    rl.sleep(0.05) -- until both serve
+    local conns, counts = {{}, {}}, {}
+    for _ = 1, 4 do
+      local conn = assert(net.connect(server:addr()))
+      local count, shard = ask(conn):match "(%d+) on (%d)"
+      count, shard = tonumber(count), tonumber(shard)
+      assert.equal(counts[shard] or count, count)
+      counts[shard] = count + 1
+      table.insert(conns[shard], conn)
+    end
+    assert.same({2, 2}, {#conns[1], #conns[2]})
+    server:drain(2)
+    assert.equal("draining", server:shards()[2])
+    local body, got = ask(conns[1][1])
+    assert.equal(counts[1] .. " on 1", body)
+    assert.is_nil(got:find("Connection", 1, true))
+    body, got = ask(conns[2][1])
+    assert.equal(counts[2] .. " on 2", body)
+    assert.truthy(got:find("Connection: close", 1, true))
+    for _, conn in ipairs(conns[2]) do
+      assert.equal("EOF", select(3, conn:read(2)))
+      conn:close()
+    end
+    rl.sleep(0.05)
+    assert.equal("ended", server:shards()[2])
+    local conn = assert(net.connect(server:addr()))
+    assert.equal(counts[1] + 1 .. " on 1", (ask(conn)))
+    conn:close()
+    conns[1][1]:close()
+    conns[1][2]:close()
+    server:stop(1)
+  end, {shards = 2})
+end)
+
 H.sim("the time of a server", function(it)
   it("is up for a head that does not come to its end", function()
     local server = serve(hello, {head_timeout = 2, idle_timeout = 50})
@@ -332,7 +453,7 @@ H.sim("the time of a server", function(it)
       conn:flush()
       rl.sleep(0.1)
     end
-    assert.equal("", conn:read_all() or "")
+    assert.matches("^HTTP/1.1 408 Request Timeout\r\n", conn:read_all())
     conn:close()
     assert.is_true(rl.now() - began >= 2 and rl.now() - began < 11)
     assert.equal(0, server:stats().live)
@@ -413,7 +534,39 @@ H.sim("the time of a server", function(it)
     assert.truthy(got:find "X%-Request%-Id: mine\r\n")
     talk(server, (LAST:gsub("/ ", "/e ")))
     rl.on_error(nil)
-    assert.same({{"/", 201, true, 5, 4, 201}, {"/e", 500, false, 5, 16, false}}, log)
+    assert.same({{"/", 201, true, 5, 4, 201}, {"/e", 500, false, 5, 16, 500}}, log)
+    server:stop(1)
+  end)
+
+  it("is told by the access log of clients that go, and of WebSockets", function()
+    local log = {}
+    local server = serve(function(req)
+      if req.path == "/ws" then
+        local ws = req:websocket()
+        if ws then ws:recv() end
+        return
+      end
+      rl.sleep(2)
+    end, {cancel_on_close = true, on_access = function(req, _, info)
+      log[#log + 1] = req.path .. " " .. info.status
+    end})
+    rl.on_error(function() end)
+    for i, way in ipairs{"close", "abort"} do
+      local conn = assert(net.connect(server:addr()))
+      conn:write(("GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"):format(i))
+      rl.sleep(1)
+      conn[way](conn)
+      rl.sleep(1)
+    end
+    talk(server, (LAST:gsub("/ ", "/ws ")))
+    local conn = assert(net.connect(server:addr()))
+    conn:write("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n",
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    conn:read_until "\r\n\r\n"
+    conn:close()
+    rl.sleep(1)
+    rl.on_error(nil)
+    assert.same({"/1 499", "/2 499", "/ws 426", "/ws 101"}, log)
     server:stop(1)
   end)
 
@@ -429,6 +582,35 @@ H.sim("the time of a server", function(it)
     idle:close()
     busy:close()
     server:join()
+  end)
+end)
+
+H.both("the class of a request's connection", function(it)
+  it("is asked and set, and holds for those that follow", function()
+    local evicted, classes = {}, {}
+    local server = serve(function(req, res)
+      classes[#classes + 1] = req:class()
+      if req.path ~= "/" then req:class(req.path:sub(2)) end
+      classes[#classes + 1] = req:class()
+      H.raises_text('"short", "long" or "protected" expected', req.class, req, "other")
+      res:send(200, "x")
+    end, {heartbeat = {
+      check = H.torture and 3 or 0.1, share = 1, idle = 0, metrics = function() return 1 end,
+      on_evict = function(_, why) evicted[#evicted + 1] = why end,
+    }})
+    local kept, short = assert(net.connect(server:addr())), assert(net.connect(server:addr()))
+    for _, path in ipairs{"/protected", "/"} do
+      kept:write(("GET %s HTTP/1.1\r\nHost: a\r\n\r\n"):format(path))
+      kept:read_until "\r\n\r\nx"
+    end
+    short:write(GET)
+    short:read_until "\r\n\r\nx"
+    assert.equal("EOF", select(3, short:read(10)))
+    assert.same({"short", "protected", "protected", "protected", "short", "short"}, classes)
+    assert.equal("idle", evicted[1])
+    kept:close()
+    short:close()
+    server:stop(1)
   end)
 end)
 

@@ -6,6 +6,7 @@
 
 local core = require "ringlet.core"
 local errors = require "ringlet.errors"
+local evict = require "ringlet.net_evict"
 local fail = require "ringlet.fail"
 local http_query = require "ringlet.http_query"
 
@@ -20,11 +21,14 @@ local GONE = "ECLOSED: the request is over"
 -- @type request
 -- @tfield string method "GET", "POST" and so on, as it came
 -- @tfield string target the request target, as it came
--- @tfield string path the path of the target, as it came: percent-encoded
+-- @tfield string path the path of the target, as it came: percent-encoded; "*" when OPTIONS is for
+-- the whole server
 -- @tfield ?string query what is behind "?" in the target, as it came
 -- @tfield ?string host the target's authority or, without one, what the field Host says
 -- @tfield string version "1.1" or "1.0"
 -- @tfield ?{[string]=string} params what the parameters of the route's pattern stand for, decoded
+-- @tfield ?string route the route's pattern
+-- @tfield ?table span with `trace`: the request's span
 -- @tfield ?string rest what the "*" of the route's pattern stands for, as it came
 local Request = {__name = "ringlet.request"}
 
@@ -76,6 +80,20 @@ function Request:headers()
   return by_name(core.http_fields(self.x) or {})
 end
 
+--- Say how this request's connection is used, for a server that evicts when it has too much to do;
+-- or ask. `conn:class` says more; it holds for the requests that follow on it as well.
+-- @tparam[opt] string name "short", "long" or "protected"
+-- @treturn string the class it has now
+-- @fails "ECLOSED", "ENOMEM"
+-- @raise on another name
+-- @usage if is_admin(req) then req:class "protected" end
+function Request:class(name)
+  if name ~= nil and not evict.KINDS[name] then
+    error('"short", "long" or "protected" expected', 2)
+  end
+  return self.conn:class(name)
+end
+
 --- The address of the client.
 -- @treturn string "host:port"
 -- @fails "ECLOSED", "ENOTCONN"
@@ -93,6 +111,9 @@ local function next_piece(x, t)
     return piece
   end
   local _, msg, name = fail(code)
+  if name == "ETIMEDOUT" then
+    core.http_late(x)
+  end
   return nil, why and name .. ": " .. why or msg, name
 end
 
@@ -206,6 +227,13 @@ end
 -- @tparam[opt] table opts.headers further header fields of the answer: name -> value
 -- @tparam[opt=16777216] integer opts.max_message bytes; a longer message closes it with 1009
 -- @tparam[opt] integer opts.max_frame bytes of one frame, by default `max_message`
+-- @tparam[opt=false] boolean|table opts.deflate compress messages for clients that offer it
+-- (permessage-deflate); needs the rock ringlet-zlib
+-- @tparam[opt=6] integer opts.deflate.level 1 (fast) to 9 (small)
+-- @tparam[opt=15] integer opts.deflate.window 9 to 15: either side looks back 2^window bytes
+-- @tparam[opt=false] boolean opts.deflate.no_context_takeover each message by itself, on both
+-- sides: idle sockets keep nothing
+-- @tparam[opt=256] integer opts.deflate.threshold bytes from which on messages are compressed
 -- @tparam[opt] number opts.heartbeat seconds: a ping goes out that often, with the load
 -- @tparam[opt=5] number opts.heartbeat_timeout seconds after which a pong is overdue: then it ends,
 -- with "ETIMEDOUT"
@@ -215,8 +243,8 @@ end
 -- @treturn ws
 -- @fails "EPROTO" when it is no handshake, "EACCES" when its origin is refused, "EALREADY" when it
 -- was answered; "ECLOSED", "ECONNRESET" when the client has gone
--- @raise on an option it does not know
--- @source RFC 6455 section 4.2
+-- @raise on an option it does not know, on `deflate` without its rock
+-- @source RFC 6455 section 4.2, RFC 7692
 function Request:websocket(opts)
   return require("ringlet.websocket_accept").accept(self, opts)
 end

@@ -49,6 +49,12 @@ local function check_length(length, level)
   end
 end
 
+local function check_body(body, level)
+  if body ~= nil and type(body) ~= "string" then
+    error("string expected, got " .. type(body), level + 1)
+  end
+end
+
 local function check_field(name, value, level)
   if type(name) ~= "string" or not name:find "^[%w!#$%%&'*+%-.^_`|~]+$" then
     error(("no name of a header field: %q"):format(tostring(name)), level + 1)
@@ -80,6 +86,7 @@ end
 
 special["connection"] = function(res, value)
   if value:lower() == "close" then
+    res.fields = res.fields or {}
     res.flags = res.flags - res.flags % (2 * CLOSE) + res.flags % CLOSE + CLOSE
     return true
   end
@@ -162,9 +169,39 @@ local function lines_of(fields)
   return table.concat(parts)
 end
 
+-- ---- answers for handlers that gave none --------------------------------------------------------
+
+-- What is said about a body that is not sent, or was meant for a success.
+local OF_CONTENT = {
+  etag = true, ["last-modified"] = true, ["accept-ranges"] = true, ["cache-control"] = true,
+  expires = true, age = true, location = true, ["set-cookie"] = true, date = true,
+}
+
+-- Leave of the fields what an answer without that content may have: who asked for what, and so on.
+function M.drop_content(res)
+  local fields, n = res.fields or {}, 0
+  for i = 1, #fields, 3 do
+    local name, as, value = fields[i], fields[i + 1], fields[i + 2]
+    fields[i], fields[i + 1], fields[i + 2] = nil, nil, nil
+    if not OF_CONTENT[name] and not name:find "^content%-" then
+      fields[n + 1], fields[n + 2], fields[n + 3] = name, as, value
+      n = n + 3
+    end
+  end
+  res.length, res.flags = false, res.flags - res.flags % 2
+end
+
+-- Answer for a handler that has ended without an answer, with 500 or what fits. Does not park.
+function M.answer_for(res)
+  M.drop_content(res)
+  local flags = res.flags
+  local close = flags % (2 * CLOSE) >= CLOSE
+  res.status = core.http_unanswered(res.x, lines_of(res.fields), close) or res.status
+end
+
 -- ---- sending ------------------------------------------------------------------------------------
 
-local EALREADY, EMSGSIZE = core.EALREADY, core.EMSGSIZE
+local EALREADY, EINVAL, EMSGSIZE = core.EALREADY, core.EINVAL, core.EMSGSIZE
 
 local function failed(code, too)
   if code == EALREADY then
@@ -184,21 +221,21 @@ end
 -- the client has gone
 -- @source RFC 9112 section 6
 function Response:send(status, body)
-  check_status(status, 2)
-  if body == nil then
-    body = ""
-  elseif type(body) ~= "string" then
-    error("string expected, got " .. type(body), 2)
+  local fields, ok, code = self.fields
+  if fields then
+    ok, code = http_send(self.x, status, body, lines_of(fields), self.flags)
+  else
+    ok, code = http_send(self.x, status, body)
   end
-  local fields = self.fields
-  local lines = fields and lines_of(fields) or ""
-  local ok, code = http_send(self.x, status, lines, self.flags, body)
   if ok == true then
-    ok, code = http_send(self.x, status, lines, self.flags + TURN, body)
+    ok, code = http_send(self.x, status, body, lines_of(fields), self.flags + TURN)
   end
   if ok then
     self.status = status
     return true
+  elseif code == EINVAL then
+    check_status(status, 2)
+    check_body(body, 2)
   end
   return failed(code)
 end

@@ -20,6 +20,7 @@ local traced = require "ringlet.traced"
 
 local http_next, trap = core.http_next, traced.trap
 local new_request, new_response = request.new, response.new
+local answer_for = response.answer_for
 local close_served, start_worker = net_server.close_served, net_server.start_worker
 local succeeded = net_server.succeeded
 
@@ -30,7 +31,7 @@ local HEAD_TIMEOUT, IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = 10, 75, 30, 30
 -- ---- workers ------------------------------------------------------------------------------------
 
 local function work(server)
-  local crew, conns, serve, handler = server.crew, server.conns, server.serve, server.on_request
+  local crew, conns, serve = server.crew, server.conns, server.serve
   local x, conn, more, ok, err
   while true do
     x, conn, more = http_next(crew, conns, serve, x, ok)
@@ -45,9 +46,13 @@ local function work(server)
       if more then
         start_worker(server)
       end
-      ok, err = xpcall(handler, trap, new_request(x, conn), new_response(x))
+      local res = new_response(x)
+      ok, err = xpcall(server.on_request, trap, new_request(x, conn), res)
       if not ok then
         succeeded(server, false, err, traced.trace())
+      end
+      if not res.status and res.fields then
+        answer_for(res)
       end
     end
   end
@@ -61,6 +66,7 @@ local function with_timeout(handler, seconds)
     local ok, msg, code = scope.timeout(seconds, handler, req, res)
     if not ok and code == "ETIMEDOUT" then
       if res:state() == "none" then
+        response.drop_content(res)
         res:header("Connection", "close"):send(503)
       else
         error(("the handler of %s took longer than %g s"):format(req.path or "?", seconds), 0)
@@ -75,6 +81,7 @@ local function with_cancel(handler)
     local owner = task.self()
     local function watch()
       if res:gone():wait() then
+        req.abandoned = true
         owner:cancel("the client has gone")
       end
     end
@@ -103,22 +110,35 @@ local function with_id(handler, make)
   end
 end
 
-local function told(on_access, req, res, began, ok, ...)
+-- For the log. What the handler has not answered is answered now, if there is anybody to see it.
+local GONE = 499
+
+local function status_of(req, res)
+  if not (res.status or req.answered or req.abandoned) then
+    answer_for(res)
+  end
+  return res.status or req.answered or GONE
+end
+
+local function told(on_access, req, res, began, ok, err, trace)
   on_access(req, res, {
-    status = res.status or 500, seconds = core.now() - began, ok = ok,
+    status = status_of(req, res), seconds = core.now() - began, ok = ok,
   })
   if not ok then
-    error((...), 0)
+    traced.raise(err, trace)
   end
 end
 
 local function with_access(handler, on_access)
   return function(req, res)
-    told(on_access, req, res, core.now(), pcall(handler, req, res))
+    told(on_access, req, res, core.now(), traced.call(handler, req, res))
   end
 end
 
 local function wrap(handler, opts)
+  if opts.request_timeout or opts.cancel_on_close then
+    handler = traced.keeping(handler)
+  end
   if opts.request_timeout then
     handler = with_timeout(handler, opts.request_timeout)
   end
@@ -131,13 +151,32 @@ local function wrap(handler, opts)
   if opts.on_access then
     handler = with_access(handler, opts.on_access)
   end
+  if opts.trace then
+    handler = require "ringlet.trace_http".handler(handler)
+  end
+  return handler
+end
+
+-- ---- handlers -----------------------------------------------------------------------------------
+
+local function is_callable(x)
+  local class = type(x) == "table" and getmetatable(x)
+  return type(x) == "function" or class and class.__call ~= nil
+end
+
+-- The handler that a module is; raises.
+local function load_handler(name)
+  local handler = require(name)
+  if not is_callable(handler) then
+    error(("the module %s is no handler but a %s"):format(name, type(handler)), 0)
+  end
   return handler
 end
 
 -- What a handler may be: a function, something that is called like one, or a module that is one.
 local function function_of(handler)
   if type(handler) == "string" then
-    handler = require(handler)
+    handler = load_handler(handler)
   end
   if type(handler) == "function" then
     return handler
@@ -147,9 +186,35 @@ local function function_of(handler)
   end
 end
 
+-- For net_server: what can be loaded again; nil when the handler is no module.
+function M.module_of(handlers)
+  return type(handlers.on_request) == "string" and handlers.on_request or nil
+end
+
+-- For net_server: raises now what would fail when the server listens already.
+function M.prepare(handlers)
+  function_of(handlers.on_request)
+end
+
+-- For net_server: the module that is the handler is loaded anew, or all stays as it was. Loading
+-- cannot park, so no request sees it half done.
+function M.reload(server)
+  local name = server.module
+  local old = package.loaded[name]
+  package.loaded[name] = nil
+  local ok, handler = pcall(load_handler, name)
+  if not ok then
+    package.loaded[name] = old
+    return nil, ("EINVAL: the handler was not loaded: %s"):format(tostring(handler)), "EINVAL"
+  end
+  server.on_request = wrap(function_of(handler), server.http)
+  return true
+end
+
 -- For net_server: make a server one of HTTP. `handlers` may have come from another shard.
 function M.attach(server, handlers)
   local opts = handlers.http
+  server.http, server.module = opts, M.module_of(handlers)
   server.on_request = wrap(function_of(handlers.on_request), opts)
   server.serve = core.http_serve(opts.limits or {}, opts.head_timeout or HEAD_TIMEOUT,
     opts.max_requests or 0)
@@ -158,7 +223,12 @@ end
 
 -- For net_server: the server stops.
 function M.stop(server)
-  core.http_stop(server.serve, server.id)
+  core.http_stop(server.serve, server.id, true)
+end
+
+-- For net_server: it accepts no more. WebSockets go on.
+function M.drain(server)
+  core.http_stop(server.serve, server.id, false)
 end
 
 -- ---- http.serve ---------------------------------------------------------------------------------
@@ -167,6 +237,7 @@ end
 local KNOWN = {
   limits = "table", head_timeout = "number", max_requests = "number", request_timeout = "number",
   cancel_on_close = "boolean", request_id = "boolean|function", on_access = "function",
+  trace = "boolean",
 }
 local BOUNDS = {
   head_timeout = {above = 0, infinite = true}, max_requests = {min = 1, whole = true},
@@ -203,26 +274,25 @@ local function split(opts)
   return own, others
 end
 
-local function is_callable(x)
-  local class = type(x) == "table" and getmetatable(x)
-  return type(x) == "function" or type(x) == "string" or class and class.__call ~= nil
-end
-
 --- Serve HTTP/1.1. The handler is called once for each request, in a task of a crew; it may park.
 -- Requests of one connection are handled one after the other, also when the client sends the next
 -- before the last was answered. Between two requests a connection has no task.
 --
 -- A handler that returns without an answer has status 500 sent; so has one that raises, whose error
--- goes to `on_error`. If it raises after the head was sent, the connection is reset: the client
--- sees that the body is not whole. What it wrote when it returns is the whole body.
+-- goes to `on_error`. Header fields that it had set are sent too, but not those about a body that
+-- there is none of now: Content-*, ETag, Last-Modified, Accept-Ranges, Cache-Control, Expires, Age,
+-- Location, Set-Cookie. If what it read of the request's body was malformed, too large, or did not
+-- come in time, the status is 400, 413 or 408. If it raises after the head was sent, the connection
+-- is reset: the client sees that the body is not whole. What it wrote when it returns is the whole
+-- body.
 --
--- What is no HTTP, or more than one of the limits, is answered by the server itself and never seen
--- by the handler. The server stops as one of `net.serve` does: connections between two requests are
--- closed, others with the answer under way.
+-- What is no HTTP, more than one of the limits, or not complete `head_timeout` after it began (408)
+-- is answered by the server itself and never seen by the handler. The server stops as one of
+-- `net.serve` does: connections between two requests are closed, others with the answer under way.
 -- @parks as `net.serve`
 -- @tparam string addr "host:port"
 -- @tparam fun(req:request,res:response)|string handler or the name of a module that is one, which
--- every shard loads for itself
+-- every shard loads for itself and `server:reload` loads again
 -- @tparam[opt] table opts those of `net.serve`; by default `idle_timeout` is 75 (between two
 -- requests), `read_timeout` (of a piece of a body) and `write_timeout` are 30
 -- @tparam[opt=10] number opts.head_timeout seconds from the first byte of a head to its last
@@ -237,14 +307,17 @@ end
 -- @tparam[opt=false] boolean|function opts.request_id each request has an `id`, which the answer
 -- has as X-Request-Id: the client's, else a random one, or what the function gives
 -- @tparam[opt] fun(req:request,res:response,info:table) opts.on_access called after each request,
--- with {status =, seconds =, ok = whether the handler returned}
+-- with {status =, seconds =, ok = whether the handler returned}; the status is 499 when the client
+-- has gone without an answer
+-- @tparam[opt=false] boolean opts.trace each request has a span, `req.span`, within the trace that
+-- its header fields name (`ringlet.trace`)
 -- @treturn server
 -- @fails as `net.serve`
--- @raise as `net.serve`
+-- @raise as `net.serve`; what a module raises that is loaded here
 -- @source RFC 9110, RFC 9112
 -- @usage http.serve("127.0.0.1:8080", function(req, res) res:send(200, "hello\n") end)
 function M.serve(addr, handler, opts)
-  if not is_callable(handler) then
+  if type(handler) ~= "string" and not is_callable(handler) then
     error("a function, or the name of a module that is one, expected", 2)
   elseif opts ~= nil and type(opts) ~= "table" then
     error("options must be a table, not a " .. type(opts), 2)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- TCP: connections, listeners and servers.
+--- TCP and Unix sockets: connections, listeners and servers.
 --
 --     local rl, net = require "ringlet", require "ringlet.net"
 --     rl.run(function()
@@ -9,7 +9,9 @@
 --     end)
 --
 -- Addresses are "host:port": "127.0.0.1:80", "[::1]:80", "localhost:80", ":80" (0.0.0.0 to listen
--- on, this host to connect to); port 0 lets the kernel choose. Text that is no address raises.
+-- on, this host to connect to); port 0 lets the kernel choose. Those of Unix sockets are
+-- "unix:/path" and, of the abstract name space, which has no permissions, "unix:@name"; the path
+-- has 107 bytes at most. Text that is no address raises.
 -- Timeouts are seconds. What fails returns `nil, "ENAME: message", "ENAME"`; at the end of a
 -- stream that is "EOF", after one's own close "ECLOSED", when time is up "ETIMEDOUT".
 -- Other codes are the names of errno(3): "ECONNRESET", "EPIPE", "EMFILE" and so on.
@@ -32,8 +34,10 @@ local net = {}
 local function parse(addr, level)
   local host, port = core.net_split(addr)
   if not host then
-    error(("bad address %s: \"host:port\" expected"):format(
-      type(addr) == "string" and ("%q"):format(addr) or type(addr)), level + 1)
+    local what = type(addr) == "string" and ("%q"):format(addr) or type(addr)
+    local wanted = type(addr) == "string" and addr:find "^unix:[/@]"
+      and "a path of at most 107 bytes" or '"host:port"'
+    error(("bad address %s: %s expected"):format(what, wanted), level + 1)
   end
   return host, port
 end
@@ -53,7 +57,7 @@ local CONNECT = with(net_conn.OPTIONS, {timeout = "number"})
 -- attempt follows another after 250 ms or a failure, families by turns, and the first to answer
 -- wins. TCP_NODELAY is on.
 -- @parks until connected
--- @tparam string addr "host:port"
+-- @tparam string addr "host:port" or "unix:/path"
 -- @tparam[opt] table opts
 -- @tparam[opt] number opts.timeout seconds for all of it, the lookup included
 -- @tparam[opt] number opts.read_timeout seconds for each read, as `conn:set_timeout`
@@ -147,22 +151,32 @@ core.listener_class.__index = Listener
 
 --- @section end
 
-local LISTEN = {backlog = "number", reuseport = "boolean", v6only = "boolean"}
+local LISTEN = {backlog = "number", reuseport = "boolean", v6only = "boolean", mode = "string"}
 
---- Listen. SO_REUSEADDR is on.
--- @parks for the lookup of a name that is not "localhost"
--- @tparam string addr "host:port"
+local function check_mode(mode, level)
+  if mode and not mode:find "^0?[0-7][0-7][0-7]$" then
+    error('mode: three octal digits expected, as in "660"', level + 1)
+  end
+end
+
+--- Listen. SO_REUSEADDR is on. The file of a Unix socket that nobody listens on any more is removed
+-- first, and the new one when the listener is closed; make sure that nobody else may write to its
+-- directory.
+-- @parks for the lookup of a name that is not "localhost", and when there is a file already
+-- @tparam string addr "host:port" or "unix:/path"
 -- @tparam[opt] table opts
 -- @tparam[opt=1024] integer opts.backlog connections that wait to be accepted
 -- @tparam[opt=false] boolean opts.reuseport several sockets may listen on the address
 -- @tparam[opt=false] boolean opts.v6only no IPv4 on an IPv6 address
+-- @tparam[opt="600"] string opts.mode octal permissions of a Unix socket's file, less the umask
 -- @treturn listener
 -- @fails "EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOENT" (no such host), ...
 -- @raise on an address or option it does not know; outside of `run`
--- @source listen(2), socket(7), ipv6(7)
+-- @source listen(2), socket(7), ipv6(7), unix(7)
 function net.listen(addr, opts)
   local host, port = parse(addr, 2)
   opts = options.check(opts, LISTEN)
+  check_mode(opts.mode, 2)
   return net_listen.open(host, port, opts)
 end
 
@@ -170,6 +184,7 @@ local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
   total_timeout = "number", max_connections = "number", buffers = "boolean", name = "string",
   shards = "number|string|table", accept = "string", placement = "string",
   max_per_address = "number", ipv6_prefix = "number", heartbeat = "boolean|table",
+  daemon = "boolean",
 }))
 
 local SERVE_BOUNDS = {
@@ -212,6 +227,7 @@ end
 local function check_serve(opts, handlers)
   options.bounds(opts, SERVE_BOUNDS, 3)
   net_heartbeat.check(opts.heartbeat, 3)
+  check_mode(opts.mode, 3)
   if handlers.protocol and type(opts.heartbeat) == "table" and opts.heartbeat.beat then
     error("heartbeat.beat: the protocol has heartbeats of its own, or none", 3)
   end
@@ -224,6 +240,16 @@ local function check_serve(opts, handlers)
   end
 end
 
+-- Only one socket can listen on the address of a Unix socket.
+local function for_unix(host, opts)
+  if not net_listen.is_unix(host) then
+    return opts
+  elseif opts.accept == "reuseport" then
+    error('accept: "handover" is the only way for a Unix socket', 3)
+  end
+  return with(opts, {accept = "handover"})
+end
+
 --- Serve connections. A running server keeps `run` alive until `server:stop`.
 --
 -- With a function, each connection gets a task that runs it. With a table no task exists while a
@@ -234,8 +260,9 @@ end
 -- With `shards` the server works on several shards, and the one object that is returned is for all
 -- of them. The handlers are copied to the other shards as jobs are, and their errors go to
 -- `on_error` there, which `rl.shard_init` may set. It fails when one shard cannot listen.
--- @parks for the lookup of a name that is not "localhost"; with other shards, until they listen
--- @tparam string addr "host:port"
+-- @parks for the lookup of a name that is not "localhost", and when a Unix socket's file is there
+-- already; with other shards, until they listen
+-- @tparam string addr "host:port" or "unix:/path"
 -- @tparam fun(conn:conn)|table handler
 -- @tparam[opt] fun(conn:conn) handler.on_open before the first `on_data`
 -- @tparam fun(conn:conn,data:string|slice) handler.on_data for each piece received
@@ -253,6 +280,7 @@ end
 -- @tparam[opt=1024] integer opts.backlog connections that wait to be accepted
 -- @tparam[opt=false] boolean opts.reuseport several sockets may listen on the address
 -- @tparam[opt=false] boolean opts.v6only no IPv4 on an IPv6 address
+-- @tparam[opt="600"] string opts.mode octal permissions of a Unix socket's file, less the umask
 -- @tparam[opt] number opts.read_timeout seconds for each read, as `conn:set_timeout`
 -- @tparam[opt] number opts.write_timeout seconds for each write
 -- @tparam[opt] number opts.idle_timeout seconds without a byte either way
@@ -261,11 +289,12 @@ end
 -- @tparam[opt=65536] integer opts.write_high_water bytes queued, from which on `conn:write` parks
 -- @tparam[opt] number opts.total_timeout seconds a connection may live
 -- @tparam[opt=false] boolean opts.buffers `on_data` gets slices instead of strings
+-- @tparam[opt=false] boolean opts.daemon it does not keep run alive
 -- @tparam[opt] string opts.name for dumps
 -- @tparam[opt=1] integer|string|table opts.shards where connections are served: "all"; a
 -- list of shards; or a number of them, of which this one is the first
 -- @tparam[opt="reuseport"] string opts.accept with several shards: "reuseport", each accepts for
--- itself; "handover", this one accepts and hands over to the others
+-- itself; "handover", this one accepts and hands over to the others, as always of Unix sockets
 -- @tparam[opt="fewest"] string opts.placement of "handover": to the shard with the "fewest"
 -- connections, or in "turn"; a stalled one is passed over
 -- @treturn server
@@ -279,11 +308,13 @@ function net.serve(addr, handler, opts)
   opts = options.check(opts, SERVE)
   local handlers = server.handlers(handler, 3)
   check_serve(opts, handlers)
+  opts = for_unix(host, opts)
   local shards = shards_of(opts.shards)
   if shards then
     local spread = require "ringlet.net_spread"
     return spread.serve(host, port, handlers, opts, shards)
   end
+  server.prepare(handlers)
   local listener, msg, code = net_listen.open(host, port, opts)
   if not listener then
     return nil, msg, code

@@ -94,6 +94,7 @@ local function start_task(server, conn)
   local slot = core.spawn(threads, 0, server.handler, conn)
   task.wards[slot] = conn
   core.watch_end(slot)
+  task.tell_of(slot)
   core.net_claim(conn, server.id)
 end
 
@@ -372,6 +373,9 @@ end
 function M.begin_drain(server)
   if not server.stopping and not server.draining then
     server.draining = true
+    if server.protocol then
+      server.protocol.drain(server)
+    end
     task.go(ending_task, drain, server)
   end
 end
@@ -409,7 +413,8 @@ function Server:join(timeout)
 end
 
 --- Take one shard out of service, while the others go on: accept what is queued for it, then refuse
--- connections. Those it has are left alone; it ends with the last of them.
+-- connections. Those it has are left alone; it ends with the last of them. Of `http.serve` they end
+-- behind the answer to their next request, or when that does not come for `idle_timeout`.
 --
 -- A client whose handshake ends in the moment between the last accept and the close is reset,
 -- unless the kernel may move it to another listener (`net.ipv4.tcp_migrate_req`).
@@ -428,6 +433,51 @@ function Server:drain(shard)
     return self:join()
   end
   return self.drained:wait()
+end
+
+-- Of servers whose handler can be loaded again: raises for others, at the caller of the method.
+function M.check_reload(module)
+  if not module then
+    error("only a handler that is the name of a module can be loaded again", 3)
+  end
+end
+
+local OVER = "ECLOSED: the server has ended there"
+M.OVER = OVER
+
+-- One shard's: true | nil, msg, code.
+function M.reload(server)
+  if server.over:is_set() then
+    return nil, OVER, "ECLOSED"
+  end
+  return server.protocol.reload(server)
+end
+
+--- Load the handler anew: of `http.serve` with the name of a module. The module is required as if
+-- it had not been loaded yet - the modules that it requires are not - and handles the requests that
+-- begin from then on; those under way end with the handler they began with, and so do WebSockets.
+-- If it cannot be loaded, or is no handler, all goes on with the handler there was. Of several
+-- shards one does it after the other, up to the first that fails.
+-- @parks when it serves on other shards, until each has done it
+-- @tparam[opt] integer shard one that serves; all by default
+-- @treturn[1] true
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong with the module
+-- @treturn[2] string "EINVAL", or "ECLOSED" when the server has ended
+-- @treturn[2] integer on which shard
+-- @raise when the handler is no module, and when the server does not serve on that shard
+-- @usage assert(server:reload())
+function Server:reload(shard)
+  M.check_reload(self.module)
+  local own = core.fleet()
+  if (shard or own) ~= own then
+    error(("the server does not serve on shard %s"):format(tostring(shard)), 2)
+  end
+  local ok, msg, code = M.reload(self)
+  if not ok then
+    return nil, msg, code, own
+  end
+  return true
 end
 
 --- What became of it on each shard.
@@ -502,6 +552,13 @@ function Server:__tostring()
   return ("ringlet.server: %s%s"):format(self.name and self.name .. ", " or "", self.address)
 end
 
+-- Before anything listens: raises what is wrong with handlers that only their protocol knows.
+function M.prepare(handlers)
+  if handlers.protocol then
+    require(handlers.protocol).prepare(handlers)
+  end
+end
+
 -- What net.serve was given, as a table; raises at `level`.
 function M.handlers(handler, level)
   if type(handler) == "function" then
@@ -556,7 +613,9 @@ function M.start(listener, handlers, opts, part)
   servers[served] = server
   add_care(server, opts, part)
   server.q = server.over.q -- where select waits
-  core.net_hold(listener)
+  if not opts.daemon then
+    core.net_hold(listener)
+  end
   if server.start_conn == start_served then
     server.crew = core.net_crew()
     server.protocol = handlers.protocol and require(handlers.protocol)

@@ -76,6 +76,7 @@ end
 -- Begin a part here. `part` travels: {key, home, spread, max, addresses, is_inlet, host, port,
 -- address}. The address it listens on | nil, msg, code.
 function M.open(handlers_, opts, part)
+  net_server.prepare(handlers_)
   local listener, msg, code
   if part.is_inlet then
     listener, code = core.net_inlet()
@@ -94,6 +95,15 @@ function M.open(handlers_, opts, part)
     core.spread_inlet(part.spread, listener)
   end
   return part.address
+end
+
+-- Load the handler of a part here anew: true | nil, msg, code.
+function M.reload(key)
+  local part = parts[key]
+  if not part then
+    return nil, net_server.OVER, "ECLOSED"
+  end
+  return net_server.reload(part)
 end
 
 on("server stop", function(key, grace)
@@ -252,6 +262,35 @@ function Spread:drain(shard)
   return self.drained[shard]:wait()
 end
 
+-- What a job on another shard gave; raises what it raised.
+local function outcome(ok, first, ...)
+  if not ok then
+    error(first, 0)
+  end
+  return first, ...
+end
+
+local function reload_on(control, shard)
+  if control.over:is_set() or shard == core.fleet() then
+    return M.reload(control.key)
+  end
+  return outcome(jobs.spawn_on(shard, M.reload, control.key):join())
+end
+
+function Spread:reload(shard)
+  net_server.check_reload(self.module)
+  if shard and not self.state[shard] then
+    error(("the server does not serve on shard %s"):format(tostring(shard)), 2)
+  end
+  for _, one in ipairs(shard and {shard} or self.list) do
+    local ok, msg, code = reload_on(self, one)
+    if not ok and (shard or code ~= "ECLOSED" or self.over:is_set()) then
+      return nil, msg, code, one
+    end
+  end
+  return true
+end
+
 function Spread:shards()
   local list = {}
   for shard, state in pairs(self.state) do
@@ -312,21 +351,13 @@ local function submit(control, shard, given, opts, part)
   control.futures[shard] = f
 end
 
--- address | nil, msg, code; raises what the part's beginning raised there.
-local function opened(ok, address, msg, code)
-  if not ok then
-    error(address, 0)
-  end
-  return address, msg, code
-end
-
 local function open_one(control, shard, given, opts, part)
   if shard == core.fleet() then
     return M.open(given, opts, part)
   elseif not control.futures[shard] then
     submit(control, shard, given, opts, part)
   end
-  return opened(control.futures[shard]:join())
+  return outcome(control.futures[shard]:join())
 end
 
 -- A copy of what all parts have in common.
@@ -402,7 +433,7 @@ local function new_control(opts, shards)
   local max = opts.max_connections or net_server.MAX_CONNECTIONS
   local control = setmetatable({
     key = own .. "." .. last, list = shards, state = {}, drained = {}, futures = {},
-    live_parts = #shards, name = opts.name, stopping = false,
+    live_parts = #shards, name = opts.name, daemon = opts.daemon, stopping = false,
     max = math.ceil(max / #shards), over = sync.event(), accepted = sync.event(),
     room = sync.event(),
   }, Spread)
@@ -426,7 +457,9 @@ local function start(control)
     begin_stop(control, grace)
   end
   if control.listener then
-    core.net_hold(control.listener)
+    if not control.daemon then
+      core.net_hold(control.listener)
+    end
     open_seats(control)
     task.daemon(accept_task, control)
   end
@@ -446,6 +479,7 @@ end
 function M.serve(host, port, given, opts, shards)
   local own = core.fleet()
   local control = new_control(opts, shards)
+  control.module = given.protocol and require(given.protocol).module_of(given)
   local common = {key = control.key, home = own, spread = control.spread, max = control.max,
     host = host, port = port,
     addresses = opts.max_per_address and core.shared_dict(0, false) or nil}

@@ -2,6 +2,7 @@
 /* message: heads and bodies off a stream however they were cut, what is refused, and messages and
  * streams that outlive each other. */
 #include "http_peers.h"
+#include "scarce.h"
 
 #include <stdlib.h>
 
@@ -424,6 +425,80 @@ TEST(a_run_that_ends_frees_its_messages)
 	world_close(&p.w);
 }
 
+/* The rest of a message: its head and its body, with `text` of it. The end, or what it failed
+ * with. */
+static int take_scarce(struct peers *p, bool is_request, char *text)
+{
+	struct rl_http_piece piece;
+	int status = 0;
+	*text = '\0';
+	for (int i = 0; i < 100 && status == 0; i++) {
+		status = SCARCE(is_request ? rl_message_request(p->m)
+			: rl_message_response(p->m, RL_METHOD_GET));
+		if (status == 0)
+			SCARCE((world_step(&p->w, 2), 0));
+	}
+	for (int i = 0; i < 100 && (status == 1 || status == -EAGAIN); i++) {
+		status = SCARCE(rl_message_body(p->m, &piece));
+		if (status == 1)
+			strncat(text, piece.data, piece.len);
+		else if (status == -EAGAIN)
+			SCARCE((rl_stream_expect(p->b, p->b->in.len + 1, p->b->in.len + 1),
+				world_step(&p->w, 2), 0));
+	}
+	return status;
+}
+
+/* A head that outgrows the record, and trailers that are in two pieces. */
+static void play_message(bool is_request)
+{
+	static char text[3200], got[100];
+	struct rl_http_limits roomy = usual_limits;
+	struct peers p;
+	roomy.fields_max = 2 * RL_MESSAGE_FIELDS;
+	if (!open_peers(&p) || rl_stream_extend(p.a) < 0)
+		return;
+	p.a->more->write_high = 1 << 20;
+	int len = sprintf(text, "%s", is_request ? "PUT / HTTP/1.1\r\nHost: h\r\n"
+		: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n");
+	len += sprintf(text + len, "X-Long: %02000d\r\nTransfer-Encoding: chunked\r\n\r\n", 0);
+	send_bytes(p.a, text, (size_t)len);
+	send_text(p.a, "5\r\nhello\r\n7\r\n, world\r\n0\r\nDigest: o");
+	settle_bytes(&p);
+	p.m = SCARCE(rl_message_new(p.b, &roomy));
+	if (p.m) {
+		p.m->busy = true;
+		p.b->more->message = p.m;
+		send_text(p.a, "ne\r\nX-More: two\r\n\r\n");
+		int status = take_scarce(&p, is_request, got);
+		bool excused = scarce.failed > 0 && (status == -ENOMEM || p.a->out_err == -ENOMEM);
+		CHECK(status == 0 || excused);
+		if (status == 0)
+			CHECK(strcmp(got, "hello, world") == 0 && p.m->body.trailers.count == 2
+				&& p.m->trail);
+		CHECK(strncmp("hello, world", got, strlen(got)) == 0);
+	} else {
+		CHECK(scarce.failed > 0);
+	}
+	close_peers(&p);
+}
+
+static void play_request(void)
+{
+	play_message(true);
+}
+
+static void play_response(void)
+{
+	play_message(false);
+}
+
+TEST(memory_runs_out_at_every_allocation)
+{
+	scarce_play(play_request, 5);
+	scarce_play(play_response, 5);
+}
+
 int main(void)
 {
 	RUN(a_head_in_one_piece_pins_nothing);
@@ -441,5 +516,6 @@ int main(void)
 	RUN(a_message_outlives_its_stream_while_it_is_handled);
 	RUN(a_stream_outlives_its_message);
 	RUN(a_run_that_ends_frees_its_messages);
+	RUN(memory_runs_out_at_every_allocation);
 	return FINISH();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* reply: the heads and bodies of answers, byte by byte as their receiver gets them. */
 #include "http_peers.h"
+#include "scarce.h"
 
 #include "rt/reply.h"
 
@@ -166,6 +167,60 @@ TEST(fields_follow_whatever_their_length)
 	}
 }
 
+static int send_whole(struct peers *p, const struct rl_reply_head *head, const char *body)
+{
+	int err = rl_out_begin(p->b, false);
+	CHECK_EQ(err, 0);
+	err = rl_reply_send(p->m, head, body);
+	rl_out_end(p->b, err);
+	return err;
+}
+
+TEST(an_answer_at_once_is_the_same_as_one_in_pieces)
+{
+	for (size_t i = 0; i < COUNT(answers); i++) {
+		const struct answer *x = &answers[i];
+		struct rl_reply_head head = {.status = x->status, .length = x->length, .has_date = true,
+			.close = x->close};
+		struct peers p;
+		if (x->length < 0)
+			continue;
+		if (!open_request(&p, x->request))
+			return;
+		CHECK_EQ(send_whole(&p, &head, x->length > 0 ? "hello, world" : NULL), 0);
+		CHECK_EQ(p.m->state, RL_REPLY_DONE);
+		CHECK_EQ(p.m->left, 0);
+		CHECK_EQ(p.m->keep, x->keep);
+		expect_text(&p, x->want);
+		close_peers(&p);
+	}
+}
+
+/* Together with its head, or behind it. */
+TEST(bodies_follow_whatever_their_length)
+{
+	static const size_t fields_lens[] = {0, 100, 500, 960, 985, 1000};
+	static char fields[1000], body[1100], want[1200];
+	memset(body, 'b', sizeof body);
+	for (size_t i = 0; i < COUNT(fields_lens) * 60; i++) {
+		size_t len = fields_lens[i / 60], body_len = i % 60 + (len < 960 ? 940 - len : 0);
+		struct rl_reply_head head = {.status = 200, .fields = fields, .fields_len = len,
+			.length = (int64_t)body_len, .has_date = true};
+		struct peers p;
+		if (!open_request(&p, NEW))
+			return;
+		memset(fields, 'v', sizeof fields);
+		memcpy(fields, "X: ", 3);
+		if (len > 0)
+			memcpy(fields + len - 2, "\r\n", 2);
+		CHECK_EQ(send_whole(&p, &head, body), 0);
+		sprintf(want, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n%.*s\r\n%.*s", body_len,
+			(int)len, fields, (int)body_len, body);
+		expect_text(&p, want);
+		close_peers(&p);
+	}
+}
+
 /* The line of the date is made anew when the second is over, and not before. */
 TEST(answers_have_the_date_of_their_second)
 {
@@ -223,14 +278,66 @@ TEST(statuses_have_names)
 	CHECK(strcmp(rl_status_reason(999), "Unknown") == 0);
 }
 
+/* A head with more fields than are put together at once, and a body in chunks. */
+static int scarce_answer(struct peers *p, const char *fields, const char *piece)
+{
+	struct rl_reply_head head = {.status = 200, .fields = fields, .fields_len = strlen(fields),
+		.length = -1, .has_date = true};
+	int err = rl_out_begin(p->b, false);
+	if (err < 0)
+		return err;
+	err = rl_reply_begin(p->m, &head);
+	for (int i = 0; i < 3 && err == 0; i++)
+		err = rl_reply_write(p->m, piece, strlen(piece));
+	if (err == 0)
+		err = rl_reply_end(p->m);
+	rl_out_end(p->b, err);
+	return err;
+}
+
+/* The receiver gets all of the answer, or its beginning and never its end. */
+static void play_answer(void)
+{
+	static char fields[2000], piece[1501], want[8000], got[8000];
+	struct peers p;
+	sprintf(fields, "X-Long: %01900d\r\n", 0);
+	memset(piece, 'p', sizeof piece - 1);
+	sprintf(want, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n%s\r\n"
+		"5DC\r\n%s\r\n5DC\r\n%s\r\n5DC\r\n%s\r\n0\r\n\r\n", fields, piece, piece, piece);
+	if (!open_request(&p, NEW))
+		return;
+	CHECK_EQ(rl_stream_extend(p.a), 0);
+	p.a->more->read_high = sizeof want;
+	int err = SCARCE(scarce_answer(&p, fields, piece));
+	rl_stream_expect(p.a, (uint32_t)strlen(want), (uint32_t)strlen(want));
+	for (int i = 0; i < 40; i++)
+		SCARCE((world_step(&p.w, 2), 0));
+	uint32_t len = p.a->in.len;
+	CHECK(len <= strlen(want));
+	rl_bytes_copy(&p.a->in, 0, got, len);
+	CHECK(strncasecmp(got, want, len) == 0);
+	CHECK(err == 0 || (err == -ENOMEM && scarce.failed > 0 && len < strlen(want)));
+	CHECK(len == strlen(want) || scarce.failed > 0);
+	CHECK(err == 0 || p.b->out_err == -ENOMEM);
+	close_peers(&p);
+}
+
+TEST(memory_runs_out_at_every_allocation)
+{
+	scarce_play(play_answer, 4);
+}
+
 int main(void)
 {
 	RUN(answers_are_framed_as_their_receiver_understands);
 	RUN(no_more_than_promised_and_no_less);
 	RUN(a_promise_holds_for_head_too);
 	RUN(fields_follow_whatever_their_length);
+	RUN(an_answer_at_once_is_the_same_as_one_in_pieces);
+	RUN(bodies_follow_whatever_their_length);
 	RUN(answers_have_the_date_of_their_second);
 	RUN(a_body_is_asked_for_once);
 	RUN(statuses_have_names);
+	RUN(memory_runs_out_at_every_allocation);
 	return FINISH();
 }

@@ -2,6 +2,7 @@
 /* serve: the requests of a server's connection, as the one worker of its crew gets them. The
  * worker is a task record that never parks. */
 #include "http_peers.h"
+#include "scarce.h"
 
 #include "rt/reply.h"
 #include "rt/serve.h"
@@ -333,7 +334,8 @@ TEST(stop_ends_with_the_answer_under_way)
 	}
 }
 
-/* From its first byte on a head has so much time; the connection's own limit is back after it. */
+/* From its first byte on a head has so much time, and is refused then; the connection's own limit
+ * is back after it. */
 TEST(a_head_has_its_time)
 {
 	struct server x;
@@ -343,7 +345,9 @@ TEST(a_head_has_its_time)
 	send_text(x.p.a, "GET /in-time HT");
 	CHECK_EQ(next(&x), RL_SERVE_NOTHING);
 	CHECK(x.p.b->more->message->timed && x.p.b->more->total_ns > 0);
-	send_text(x.p.a, "TP/1.1\r\nHost: h\r\n\r\n");
+	send_text(x.p.a, "TP/1.1\r\nHost");
+	CHECK_EQ(next(&x), RL_SERVE_NOTHING);
+	send_text(x.p.a, ": h\r\n\r\n");
 	CHECK(!serve_one(&x, "/in-time"));
 	CHECK_EQ(x.p.b->more->total_ns, -1);
 	expect_text(&x.p, OK_EMPTY);
@@ -353,10 +357,34 @@ TEST(a_head_has_its_time)
 	send_text(x.p.a, "GET /late HT");
 	CHECK_EQ(next(&x), RL_SERVE_NOTHING);
 	int64_t due_ns = x.p.b->more->total_ns;
-	WORLD_UNTIL(&x.p.w, rl_stream_status(x.p.b) == -ETIMEDOUT);
+	WORLD_UNTIL(&x.p.w, x.p.b->more->message->late);
 	CHECK(x.p.w.shard.now_ns >= due_ns && x.p.w.shard.now_ns < due_ns + 10000000);
+	CHECK_EQ(next(&x), RL_SERVE_NOTHING);
+	CHECK(x.p.b->more->message->lingers && x.v.refused == 1);
+	expect_refusal(&x, "HTTP/1.1 408 Request Timeout\r\n");
+	rl_out_shutdown(x.p.a);
 	CHECK_EQ(next(&x), RL_SERVE_ENDED);
 	close_server(&x);
+}
+
+/* Whose own time is over, or who has sent an empty line at most, is told nothing. */
+TEST(a_head_that_has_not_begun_is_not_late)
+{
+	for (int i = 0; i < 2; i++) {
+		struct server x;
+		if (!open_server(&x))
+			return;
+		x.v.head_ns = 100000000;
+		CHECK_EQ(rl_stream_extend(x.p.b), 0);
+		if (i == 1)
+			rl_stream_limit(x.p.b, -1, x.p.w.shard.now_ns + 50000000);
+		send_text(x.p.a, i == 1 ? "GET /half" : "\r\n");
+		CHECK_EQ(next(&x), RL_SERVE_NOTHING);
+		WORLD_UNTIL(&x.p.w, rl_stream_status(x.p.b) == -ETIMEDOUT);
+		CHECK(!x.p.b->more->message->late);
+		CHECK_EQ(next(&x), RL_SERVE_ENDED);
+		close_server(&x);
+	}
 }
 
 TEST(a_handler_outlives_its_connection)
@@ -374,6 +402,100 @@ TEST(a_handler_outlives_its_connection)
 	close_server(&x);
 }
 
+/* A body of so many bytes is here, and nobody reads it. Does the connection go on? */
+static bool goes_on_behind(uint32_t len)
+{
+	static char body[2 * RL_SERVE_DRAIN];
+	char head[100];
+	struct server x;
+	if (!open_server(&x))
+		return false;
+	CHECK_EQ(rl_stream_extend(x.p.a), 0);
+	x.p.a->more->write_high = x.p.b->more->read_high = 1 << 20;
+	sprintf(head, "PUT /1 HTTP/1.1\r\nHost: h\r\nContent-Length: %u\r\n\r\n", len);
+	send_text(x.p.a, head);
+	CHECK_EQ(next(&x), RL_SERVE_REQUEST);
+	memset(body, 'b', len);
+	send_bytes(x.p.a, body, len);
+	WORLD_UNTIL(&x.p.w, x.p.b->in.len == len);
+	answer(x.m);
+	CHECK(!rl_serve_done(&x.v, x.m, true));
+	bool lingers = x.p.b->more->message && x.p.b->more->message->lingers;
+	CHECK_EQ(x.p.b->in.len, 0);
+	if (!lingers) {
+		send_text(x.p.a, REQUEST("/2"));
+		CHECK(!serve_one(&x, "/2"));
+	}
+	expect_text(&x.p, lingers ? OK_EMPTY : OK_EMPTY OK_EMPTY);
+	CHECK_EQ(rl_stream_status(x.p.a), lingers ? -RL_EOF : -EAGAIN);
+	close_server(&x);
+	return !lingers;
+}
+
+TEST(so_much_of_a_body_is_thrown_away)
+{
+	CHECK(goes_on_behind(RL_SERVE_DRAIN - 1));
+	CHECK(goes_on_behind(RL_SERVE_DRAIN));
+	CHECK(!goes_on_behind(RL_SERVE_DRAIN + 1));
+	CHECK(!goes_on_behind(RL_SERVE_DRAIN + 1000));
+}
+
+static int scarce_reply(struct rl_message *m)
+{
+	struct rl_reply_head head = {.status = 200, .length = -1, .has_date = true};
+	int err = rl_out_begin(m->stream, false);
+	if (err < 0)
+		return err;
+	err = rl_reply_begin(m, &head);
+	if (err == 0)
+		err = rl_reply_write(m, "hello", 5);
+	rl_out_end(m->stream, err);
+	return err;
+}
+
+/* A client gets a beginning of this, or all; and it is told of the end if that is all it gets. */
+static void play_requests(void)
+{
+	static const char want[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+		"0\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+	char got[400] = "";
+	struct server x;
+	if (!open_server(&x))
+		return;
+	x.v.head_ns = 1000000000;
+	send_text(x.p.a, "PUT /1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+		"0\r\nX-More: t");
+	for (int i = 0; i < 30; i++) {
+		if (i == 10 && !x.p.a->out_err)
+			send_text(x.p.a, "wo\r\n\r\n" REQUEST("/2") "no request");
+		SCARCE((world_step(&x.p.w, 2), 0));
+		bool more = SCARCE(rl_serve_next(&x.v, x.crew, &x.m, &x.s)) == RL_SERVE_REQUEST;
+		while (more && i < 30) {
+			SCARCE((world_step(&x.p.w, 2), 0));
+			if (i < 10 && x.m->stream)
+				send_text(x.p.a, "wo\r\n\r\n" REQUEST("/2"));
+			i = i < 10 ? 10 : i;
+			for (int k = 0; k < 5; k++)
+				SCARCE((world_step(&x.p.w, 2), 0));
+			bool ok = SCARCE(x.m->stream ? scarce_reply(x.m) : -ENOMEM) == 0;
+			more = SCARCE(rl_serve_done(&x.v, x.m, ok));
+		}
+	}
+	uint32_t len = x.p.a->in.len;
+	CHECK(len < sizeof got);
+	rl_bytes_copy(&x.p.a->in, 0, got, len < sizeof got ? len : 0);
+	CHECK(strncmp(got, want, len) == 0 || scarce.failed > 0);
+	CHECK(len == strlen(want) || scarce.failed > 0);
+	if (strncmp(got, want, len) != 0 || (!scarce.failed && len != strlen(want)))
+		printf("    got %s\n", got);
+	close_server(&x);
+}
+
+TEST(memory_runs_out_at_every_allocation)
+{
+	scarce_play(play_requests, 4);
+}
+
 int main(void)
 {
 	RUN(a_connection_that_rests_has_no_message);
@@ -387,6 +509,9 @@ int main(void)
 	RUN(a_connection_has_so_many_requests);
 	RUN(stop_ends_with_the_answer_under_way);
 	RUN(a_head_has_its_time);
+	RUN(a_head_that_has_not_begun_is_not_late);
 	RUN(a_handler_outlives_its_connection);
+	RUN(so_much_of_a_body_is_thrown_away);
+	RUN(memory_runs_out_at_every_allocation);
 	return FINISH();
 }

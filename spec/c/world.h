@@ -61,9 +61,12 @@ static inline void world_step(struct world *w, int ms)
 	rl_shard_turn(&w->shard);
 }
 
+/* Milliseconds: once something is wrong, what else does not happen is not waited for long. */
+#define WORLD_PATIENCE (check_bad ? 200 : 20000)
+
 #define WORLD_UNTIL(w, fact) \
 	do { \
-		for (int steps_ = 0; steps_ < 20000 && !(fact); steps_++) \
+		for (int steps_ = 0; steps_ < WORLD_PATIENCE && !(fact); steps_++) \
 			world_step((w), 1); \
 		CHECK(fact); \
 	} while (0)

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define SLOTS (1 << 22)
+#define SECONDS_MAX 9e9 /* more is any time */
 #define SERVE "ringlet.http_serve"
 
 /* Servers. */
@@ -50,7 +51,8 @@ void rl_lhttp_limits(lua_State *L, int list, struct rl_http_limits *limits)
 
 static int64_t nanoseconds(lua_State *L, int arg)
 {
-	return lua_isnil(L, arg) ? -1 : (int64_t)(lua_tonumber(L, arg) * 1e9);
+	lua_Number t = lua_tonumber(L, arg);
+	return lua_isnil(L, arg) || t > SECONDS_MAX ? -1 : (int64_t)(t * 1e9);
 }
 
 /* {target =, line =, fields =, head =, body =: limits}, seconds for a head, requests of a
@@ -68,7 +70,8 @@ static int lhttp_serve(lua_State *L)
 	return 1;
 }
 
-/* server, number of its connections' owner: they end with the answer under way */
+/* server, number of its connections' owner, whether WebSockets end as well: the others do so with
+ * the answer under way */
 static int lhttp_stop(lua_State *L)
 {
 	struct rl_net *net = rl_lnet_of(L)->shard->shard.net;
@@ -76,7 +79,8 @@ static int lhttp_stop(lua_State *L)
 	if (!net)
 		return 0;
 	rl_messages_stop(net, (uint32_t)lua_tointeger(L, 2));
-	rl_websocket_close_owned(net, (uint32_t)lua_tointeger(L, 2), 1001);
+	if (lua_toboolean(L, 3))
+		rl_websocket_close_owned(net, (uint32_t)lua_tointeger(L, 2), 1001);
 	return 0;
 }
 
@@ -97,18 +101,28 @@ static void push_number(lua_State *L, const struct rl_message *m)
 }
 
 /* The message with the number at `arg`, or NULL when it is over. */
+static struct rl_message *find(lua_State *L, const struct rl_lua *h, int arg)
+{
+	const struct rl_net *net = h->shard.net;
+	uint64_t number = (uint64_t)(int64_t)lua_tonumber(L, arg);
+	return net ? rl_message_at(net, (uint32_t)(number % SLOTS), (uint32_t)(number / SLOTS)) : NULL;
+}
+
 static struct rl_message *message_at(lua_State *L, int arg)
 {
-	const struct rl_net *net = rl_lnet_of(L)->shard->shard.net;
-	uint64_t number = (uint64_t)lua_tonumber(L, arg);
-	return net ? rl_message_at(net, (uint32_t)(number % SLOTS), (uint32_t)(number / SLOTS)) : NULL;
+	return find(L, rl_lua_of(L), arg);
+}
+
+static bool is_answerable(const struct rl_message *m)
+{
+	return m && m->busy && m->stream;
 }
 
 /* The same, with a stream that can be written to. */
 static struct rl_message *answerable(lua_State *L)
 {
 	struct rl_message *m = message_at(L, 1);
-	return m && m->busy && m->stream ? m : NULL;
+	return is_answerable(m) ? m : NULL;
 }
 
 static int give_request(lua_State *L, const struct rl_crew *c, const struct rl_message *m)
@@ -129,15 +143,14 @@ static int give_end(lua_State *L, const struct rl_stream *s)
 
 /* crew, conns, server, number of the request that was handled (nil: none), whether its handler
  * returned -> number, conn, whether another worker should be started | 0, conn, code: its end |
- * true after a wait | false: this worker should end */
+ * true after a wait | false: this worker should end. Every request costs a call, and only workers
+ * make it, with what they got from here: the classes are not checked. */
 static int lhttp_next(lua_State *L)
 {
-	struct rl_lnet *n = rl_lnet_of(L);
-	struct rl_lua *h = n->shard;
-	struct rl_crew **handle = (struct rl_crew **)rl_lnet_handle(L, n->crew_class, 1, "crew");
-	struct rl_crew *c = *handle;
-	struct rl_serve *v = check_serve(L, 3);
-	struct rl_message *m = lua_isnil(L, 4) ? NULL : message_at(L, 4);
+	struct rl_lua *h = rl_lua_of(L);
+	struct rl_crew *c = *(struct rl_crew **)lua_touserdata(L, 1);
+	struct rl_serve *v = lua_touserdata(L, 3);
+	struct rl_message *m = lua_toboolean(L, 4) ? find(L, h, 4) : NULL;
 	struct rl_stream *s;
 	if (m && rl_serve_done(v, m, lua_toboolean(L, 5)))
 		return give_request(L, c, m);
@@ -162,6 +175,18 @@ static void push_span(lua_State *L, const struct rl_message *m, struct rl_http_s
 	lua_pushlstring(L, m->bytes + span.off, span.len);
 }
 
+/* The path of a request; that of an absolute target may be empty (RFC 9112 3.2.4). */
+static void push_path(lua_State *L, const struct rl_message *m)
+{
+	const struct rl_http_target *t = &m->head.target;
+	if (t->path.len > 0 || t->form == RL_TARGET_AUTHORITY)
+		push_span(L, m, t->path);
+	else if (m->head.method_id == RL_METHOD_OPTIONS && t->query.off == 0)
+		lua_pushliteral(L, "*");
+	else
+		lua_pushliteral(L, "/");
+}
+
 /* number -> method, target, path, query (nil: none), host (nil: none), minor version; nothing when
  * it is over */
 static int lhttp_line(lua_State *L)
@@ -171,7 +196,7 @@ static int lhttp_line(lua_State *L)
 		return 0;
 	push_span(L, m, m->head.method);
 	push_span(L, m, m->head.target.all);
-	push_span(L, m, m->head.target.path);
+	push_path(L, m);
 	if (m->head.target.query.off > 0)
 		push_span(L, m, m->head.target.query);
 	else
@@ -341,17 +366,19 @@ static int lhttp_body_left(lua_State *L)
 /* Answers. */
 
 enum { HAS_DATE = 1, CLOSE = 2, TURN = 4 };
+enum { STATUS_MIN = 200, STATUS_MAX = 599 };
 
 /* What is common to all that writes: 0: go on, *m may be written to; else results, or the park. */
-static int begin(lua_State *L, struct rl_message **m, unsigned flags)
+static int begin(lua_State *L, struct rl_message **to, unsigned flags)
 {
-	struct rl_lua *h = rl_lnet_of(L)->shard;
-	*m = answerable(L);
-	if (!*m)
+	struct rl_lua *h = rl_lua_of(L);
+	struct rl_message *m = find(L, h, 1);
+	if (!is_answerable(m))
 		return rl_lua_fail(L, -RL_ECLOSED);
 	if (!(flags & TURN) && rl_lua_is_cancelled(h))
 		return rl_lua_cancelled(L, h); /* who has the turn must take it */
-	struct rl_stream *s = (*m)->stream;
+	struct rl_stream *s = m->stream;
+	*to = m;
 	int status = rl_out_begin(s, flags & TURN);
 	if (status < 0)
 		return rl_lua_fail(L, status);
@@ -383,25 +410,34 @@ static struct rl_reply_head head_at(lua_State *L, int64_t length, unsigned flags
 	return head;
 }
 
-/* number, status, fields, flags, body: a whole answer; again, with TURN, after a wait */
+/* number, status, body or nil, [fields, flags]: a whole answer; again, with TURN, after a wait. As
+ * the one call that every request makes it looks at its arguments itself: nil, -EINVAL. */
 static int lhttp_send(lua_State *L)
 {
 	struct rl_message *m;
-	size_t len;
-	unsigned flags = (unsigned)lua_tointeger(L, 4);
+	struct rl_reply_head head = {0};
+	size_t len = 0;
+	unsigned flags = 0;
+	lua_Number status = lua_tonumber(L, 2);
+	int type = lua_type(L, 3);
+	if (!(status >= STATUS_MIN && status <= STATUS_MAX) || status != (unsigned)status
+		|| lua_type(L, 2) != LUA_TNUMBER || (type != LUA_TSTRING && type > LUA_TNIL))
+		return rl_lua_fail(L, -EINVAL);
+	if (lua_gettop(L) > 3) {
+		head.fields = lua_tolstring(L, 4, &head.fields_len);
+		flags = (unsigned)lua_tointeger(L, 5);
+		head.has_date = flags & HAS_DATE;
+		head.close = flags & CLOSE;
+	}
 	int results = begin(L, &m, flags);
 	if (results != 0)
 		return results;
 	if (m->state != RL_REPLY_NONE)
 		return end(L, m, -EALREADY);
-	const char *body = lua_tolstring(L, 5, &len);
-	struct rl_reply_head head = head_at(L, (int64_t)len, flags);
-	int err = rl_reply_begin(m, &head);
-	if (err == 0 && len > 0)
-		err = rl_reply_write(m, body, len);
-	if (err == 0)
-		err = rl_reply_end(m);
-	return end(L, m, err);
+	const char *body = lua_tolstring(L, 3, &len);
+	head.status = (unsigned)status;
+	head.length = (int64_t)len;
+	return end(L, m, rl_reply_send(m, &head, body));
 }
 
 /* number, status, fields, flags, length of the body or nil: the head of an answer; likewise */
@@ -519,6 +555,33 @@ static int lhttp_upgrade(lua_State *L)
 	return end(L, m, err);
 }
 
+/* number: its sender has let somebody wait too long for its body */
+static int lhttp_late(lua_State *L)
+{
+	struct rl_message *m = message_at(L, 1);
+	if (m && m->busy)
+		m->late = true;
+	return 0;
+}
+
+/* number, fields, whether it is the connection's last -> the status with which it was answered for
+ * its handler; nothing when that had begun to, or nobody is there any more. Does not park. */
+static int lhttp_unanswered(lua_State *L)
+{
+	size_t len;
+	const char *fields = luaL_checklstring(L, 2, &len);
+	struct rl_message *m = answerable(L);
+	if (!m || m->state != RL_REPLY_NONE)
+		return 0;
+	if (lua_toboolean(L, 3))
+		m->keep = false;
+	int status = rl_serve_answer(m, fields, len);
+	if (status < 0)
+		return 0;
+	lua_pushinteger(L, status);
+	return 1;
+}
+
 /* number -> "none", "open" or "done": how far the answer has come; nothing when it is over */
 static int lhttp_state(lua_State *L)
 {
@@ -550,6 +613,8 @@ static const luaL_Reg functions[] = {
 	{"http_sent", lhttp_sent},
 	{"http_finish", lhttp_finish},
 	{"http_state", lhttp_state},
+	{"http_late", lhttp_late},
+	{"http_unanswered", lhttp_unanswered},
 	{"http_upgrade", lhttp_upgrade},
 	{NULL, NULL},
 };
@@ -562,6 +627,8 @@ void rl_lnet_open_http(lua_State *L, struct rl_lnet *n)
 	lua_setfield(L, -2, "EALREADY");
 	lua_pushinteger(L, -EMSGSIZE);
 	lua_setfield(L, -2, "EMSGSIZE");
+	lua_pushinteger(L, -EINVAL);
+	lua_setfield(L, -2, "EINVAL");
 	luaL_newmetatable(L, SERVE);
 	n->serve_class = lua_topointer(L, -1);
 	lua_pop(L, 1);

@@ -161,6 +161,8 @@ static int give_slice(lua_State *L, struct rl_lua *h, struct rl_stream *s)
 static int give_news(struct rl_lua *h, struct rl_task *t)
 {
 	lua_State *L = h->main, *co = t->co;
+	if ((t->reason & RL_GIVES_MESSAGE) == RL_GIVES_MESSAGE)
+		return rl_lws_give(h, t);
 	const struct rl_conn *c = lua_touserdata(co, 1);
 	struct rl_stream *s = c ? rl_conn_stream(c) : NULL;
 	if (!s || rl_stream_status(s) != 0 || !rl_list_empty(&s->readers.waiters))

@@ -55,7 +55,7 @@ void rl_message_next(struct rl_message *m)
 	forget_trailers(m);
 	forget_bytes(m);
 	m->state = RL_REPLY_NONE;
-	m->has_head = m->busy = m->continue_due = m->no_body = m->timed = false;
+	m->has_head = m->busy = m->continue_due = m->no_body = m->timed = m->late = false;
 	m->shown = 0;
 	m->error = 0;
 	m->left = 0;
@@ -71,6 +71,7 @@ struct rl_message *rl_message_new(struct rl_stream *s, const struct rl_http_limi
 	struct rl_message *m = net->messages ? rl_slab_get(net->messages, &slot) : NULL;
 	if (!m)
 		return NULL;
+	m->live = false; /* a record that was never used has any bytes */
 	m->many = NULL;
 	if (limits->fields_max > RL_MESSAGE_FIELDS) {
 		m->many = malloc(limits->fields_max * sizeof *m->many);
@@ -151,6 +152,7 @@ void rl_messages_free(struct rl_net *net)
 static int refuse(struct rl_message *m, int64_t err)
 {
 	m->error = (int)-err;
+	m->keep = false; /* nobody knows where the next one would begin */
 	return -EPROTO;
 }
 

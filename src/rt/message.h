@@ -39,6 +39,7 @@ struct rl_message {
 	bool keep;                   /* the connection goes on behind the answer */
 	bool lingers;                /* what still comes is thrown away */
 	bool timed;                  /* the stream's limit is that of this head */
+	bool late;                   /* the sender has begun a head or body and lets us wait */
 	bool no_body;                /* of the answer: HEAD, 204, 304 */
 	bool tunnels;                /* behind the response the stream is not HTTP any more */
 	bool may_go_on;              /* a 100 (Continue) came before the response */

@@ -70,10 +70,9 @@ static char *put(char *at, const char *text, size_t len)
 
 #define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
 
-static char *put_status(char *at, const struct rl_message *m, unsigned status)
+static char *put_status(char *at, unsigned status)
 {
 	const char *reason = rl_status_reason(status);
-	(void)m;
 	at = PUT(at, "HTTP/1.1 ");
 	*at++ = (char)('0' + status / 100);
 	*at++ = (char)('0' + status / 10 % 10);
@@ -128,25 +127,50 @@ static char *put_connection(char *at, const struct rl_message *m, unsigned statu
 	return m->head.minor == 0 ? PUT(at, "Connection: keep-alive\r\n") : at;
 }
 
-int rl_reply_begin(struct rl_message *m, const struct rl_reply_head *head)
+/* The head, and behind it as many bytes of a body as it has; all in one piece if that is small. */
+static int put_head(struct rl_message *m, const struct rl_reply_head *head, const char *body,
+	size_t body_len)
 {
 	char text[HEAD_FEW];
-	char *at = put_status(text, m, head->status);
+	char *at = put_status(text, head->status);
 	frame(m, head);
 	if (!head->has_date)
 		at = put(at, date_line(m->net), RL_HTTP_DATE_LEN + 8);
 	at = put_framing(at, m, head->status);
 	at = put_connection(at, m, head->status);
-	if (head->fields_len + 2 <= (size_t)(text + HEAD_FEW - at)) {
-		if (head->fields_len > 0)
-			at = put(at, head->fields, head->fields_len);
-		at = PUT(at, "\r\n");
-		return rl_out_write(m->stream, text, (size_t)(at - text));
+	size_t room = (size_t)(text + HEAD_FEW - at) - 2;
+	int err = 0;
+	if (head->fields_len > room) {
+		err = rl_out_write(m->stream, text, (size_t)(at - text));
+		if (err == 0)
+			err = rl_out_write(m->stream, head->fields, head->fields_len);
+		at = text;
+		room = HEAD_FEW - 2;
+	} else if (head->fields_len > 0) {
+		at = put(at, head->fields, head->fields_len);
+		room -= head->fields_len;
 	}
-	int err = rl_out_write(m->stream, text, (size_t)(at - text));
+	at = PUT(at, "\r\n");
+	bool joins = body_len <= room;
+	if (joins && body_len > 0)
+		at = put(at, body, body_len);
 	if (err == 0)
-		err = rl_out_write(m->stream, head->fields, head->fields_len);
-	return err < 0 ? err : rl_out_write(m->stream, "\r\n", 2);
+		err = rl_out_write(m->stream, text, (size_t)(at - text));
+	return err < 0 || joins ? err : rl_out_write(m->stream, body, body_len);
+}
+
+int rl_reply_begin(struct rl_message *m, const struct rl_reply_head *head)
+{
+	return put_head(m, head, NULL, 0);
+}
+
+int rl_reply_send(struct rl_message *m, const struct rl_reply_head *head, const char *body)
+{
+	bool silent = m->no_body || has_no_body(head->status);
+	int err = put_head(m, head, body, silent ? 0 : (size_t)head->length);
+	m->left = 0;
+	m->state = RL_REPLY_DONE;
+	return err;
 }
 
 static int write_chunk(struct rl_message *m, const char *data, size_t len)
@@ -201,7 +225,7 @@ int rl_reply_end(struct rl_message *m)
 
 int rl_reply_continue(struct rl_message *m)
 {
-	if (!m->continue_due)
+	if (!m->continue_due || m->state != RL_REPLY_NONE) /* too late behind the final answer */
 		return 0;
 	m->continue_due = false;
 	return rl_out_write(m->stream, "HTTP/1.1 100 Continue\r\n\r\n", 25);

@@ -32,6 +32,9 @@ void rl_reply_sent(struct rl_message *m, int64_t len);
 /* 0; -EMSGSIZE: less than was promised; or -ENOMEM. */
 int rl_reply_end(struct rl_message *m);
 
+/* A whole answer, head->length bytes of body included: 0 or -ENOMEM. */
+int rl_reply_send(struct rl_message *m, const struct rl_reply_head *head, const char *body);
+
 /* Tell the sender of a request that its body is wanted: 0 or -ENOMEM. */
 int rl_reply_continue(struct rl_message *m);
 

@@ -46,26 +46,27 @@ static void linger(struct rl_message *m)
 }
 
 /* An answer of the server's own, without a body. */
-static int answer(struct rl_message *m, unsigned status, bool close)
+static int answer(struct rl_message *m, struct rl_reply_head *head)
 {
-	struct rl_reply_head head = {.status = status, .length = 0, .close = close};
 	int err = rl_out_begin(m->stream, false);
 	if (err < 0)
 		return err;
 	if (err > 0) /* he receives nothing: no answers without end */
-		head.close = true;
-	err = rl_reply_begin(m, &head);
+		head->close = true;
+	err = rl_reply_begin(m, head);
 	if (err == 0)
 		err = rl_reply_end(m);
 	rl_out_end(m->stream, err);
 	return err;
 }
 
-static void refuse(struct rl_serve *v, struct rl_message *m)
+/* No handler sees it. */
+static void refuse(struct rl_serve *v, struct rl_message *m, int status)
 {
+	struct rl_reply_head head = {.status = (unsigned)status, .length = 0, .close = true};
 	v->refused++;
 	m->head.minor = 1;
-	if (answer(m, (unsigned)rl_http_error_status(m->error), true) < 0)
+	if (answer(m, &head) < 0)
 		rl_stream_close(m->stream);
 	else
 		linger(m);
@@ -83,14 +84,12 @@ static void hand_out(struct rl_serve *v, struct rl_message *m)
 	untime(m);
 }
 
-/* It asks for what nobody here can do (RFC 9110 10.1.1). */
-static void refuse_expectation(struct rl_serve *v, struct rl_message *m)
+/* Its head did not come in time. The alarm may be off: it must not wait for ever to be told. */
+static void refuse_late(struct rl_serve *v, struct rl_message *m)
 {
-	v->refused++;
-	if (answer(m, 417, true) < 0)
-		rl_stream_close(m->stream);
-	else
-		linger(m);
+	struct rl_stream *s = m->stream;
+	refuse(v, m, 408);
+	rl_stream_limit(s, s->more->idle_ns, s->more->total_ns);
 }
 
 /* The head is not complete: its time begins with its first byte. */
@@ -109,12 +108,12 @@ static int read_request(struct rl_serve *v, struct rl_message *m)
 {
 	int done = rl_message_request(m);
 	if (done == 1 && m->head.expect_other) {
-		refuse_expectation(v, m);
+		refuse(v, m, 417); /* what nobody here can do (RFC 9110 10.1.1) */
 	} else if (done == 1) {
 		hand_out(v, m);
 		return 1;
 	} else if (done == -EPROTO) {
-		refuse(v, m);
+		refuse(v, m, rl_http_error_status(m->error));
 	} else if (done == -ENOMEM) {
 		rl_stream_close(m->stream);
 	} else if (done == 0) {
@@ -151,9 +150,31 @@ int rl_serve_next(struct rl_serve *v, struct rl_crew *c, struct rl_message **m,
 			if (*m && read_request(v, *m) == 1)
 				return RL_SERVE_REQUEST;
 		}
+		if (s->more->message && s->more->message->late && !s->more->message->lingers)
+			refuse_late(v, s->more->message);
 		rl_crew_rest(s);
 	}
 	return RL_SERVE_NOTHING;
+}
+
+/* Has he taken nothing for so long that a writer may have given up, who waits since just before? */
+static bool is_stuck(const struct rl_stream *s)
+{
+	const struct rl_stream_more *more = s->more;
+	return rl_out_is_busy(s) && more->write_ns >= 0
+		&& s->net->shard->now_ns - more->active_ns >= more->write_ns / 2;
+}
+
+int rl_serve_answer(struct rl_message *m, const char *fields, size_t len)
+{
+	struct rl_reply_head head = {.status = 500, .length = 0, .fields = fields, .fields_len = len};
+	if (m->error)
+		head.status = (unsigned)rl_http_error_status(m->error);
+	else if (m->late && !rl_message_is_read(m))
+		head.status = 408;
+	head.close = head.status != 500 || is_stuck(m->stream);
+	int err = answer(m, &head);
+	return err < 0 ? err : (int)head.status;
 }
 
 /* What the handler left of the answer. Below 0: the connection cannot go on. */
@@ -162,7 +183,7 @@ static int end_answer(struct rl_message *m, bool ok)
 	if (m->state == RL_REPLY_DONE)
 		return 0;
 	if (m->state == RL_REPLY_NONE)
-		return answer(m, 500, false);
+		return rl_serve_answer(m, NULL, 0);
 	if (!ok)
 		return -EPROTO;
 	int err = rl_out_begin(m->stream, false);
@@ -179,11 +200,24 @@ static bool end_request(struct rl_message *m)
 	struct rl_http_piece piece;
 	uint32_t n = 0;
 	int status = rl_message_body(m, &piece);
-	while (status == 1 && n < RL_SERVE_DRAIN) {
+	while (status == 1 && n <= RL_SERVE_DRAIN) {
 		n += (uint32_t)piece.len;
 		status = rl_message_body(m, &piece);
 	}
-	return status == 0;
+	return status == 0 && n <= RL_SERVE_DRAIN;
+}
+
+bool rl_serve_tell_late(struct rl_stream *s)
+{
+	struct rl_message *m = s->more->message;
+	if (!m || m->has_head || m->lingers || m->late || m->len <= m->head.method.off)
+		return false;
+	int64_t total_ns = m->timed ? m->total_ns : s->more->total_ns;
+	if (total_ns >= 0 && total_ns <= s->net->shard->now_ns)
+		return false;
+	m->late = true;
+	rl_crew_tell(s);
+	return true;
 }
 
 bool rl_serve_done(struct rl_serve *v, struct rl_message *m, bool ok)
@@ -204,9 +238,11 @@ bool rl_serve_done(struct rl_serve *v, struct rl_message *m, bool ok)
 		m->busy = false;
 	} else if (!m->keep || !end_request(m) || (v->stopping && s->in.len == 0)) {
 		linger(m);
+	} else if (s->in.len == 0) {
+		rl_message_free(m);
 	} else {
 		rl_message_next(m);
-		if (s->in.len > 0 && s->more->requests % RL_SERVE_BATCH != 0 && read_request(v, m) == 1)
+		if (s->more->requests % RL_SERVE_BATCH != 0 && read_request(v, m) == 1)
 			return true;
 		if (s->more->message && s->more->message->len == 0 && !s->more->message->lingers)
 			rl_message_free(s->more->message);

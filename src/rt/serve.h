@@ -36,4 +36,12 @@ int rl_serve_next(struct rl_serve *v, struct rl_crew *c, struct rl_message **m,
  * true: the worker goes on with it. */
 bool rl_serve_done(struct rl_serve *v, struct rl_message *m, bool ok);
 
+/* Answer for a handler that has not, with these header fields: lines that end in CR LF. The status:
+ * 500, unless it is the request's body that is at fault; or what the stream failed with. */
+int rl_serve_answer(struct rl_message *m, const char *fields, size_t len);
+
+/* For stream.c: the time of a connection is over. False: no request has begun, there is nobody to
+ * tell. */
+bool rl_serve_tell_late(struct rl_stream *s);
+
 #endif

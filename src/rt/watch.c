@@ -17,6 +17,9 @@
  * run is seen by the watchdog, or sees that it must wake it, and no run costs a locked instruction.
  * The flags are written under the lock, each by the watchdog or a shard.
  *
+ * A look finds a run that lasts up to RL_WATCH_CALM_TICKS after it began; from then on each tick is
+ * counted, so what it is told or preempted for has lasted that long at least.
+ *
  * A forked child has no watchdog: the lock and the conditions may be in any state there, and nobody
  * touches them.
  */
@@ -34,6 +37,7 @@
 #include <unistd.h>
 
 #define RL_WATCH_TICKS 10
+#define RL_WATCH_CALM_TICKS 3 /* to the next look, when nothing runs */
 #define RL_WATCH_TICK_MIN_NS 100000
 #define RL_WATCH_SLICE_NS 100000
 #if defined(RL_TINY) && !defined(RL_WATCH_IDLE_NS)
@@ -67,6 +71,7 @@ struct rl_watch {
 	struct look *telling;      /* the shard `stalled` is being called for */
 	bool stop, asleep;
 	int64_t tick_ns;
+	int64_t waited_ns;         /* before the look that is due or under way */
 	struct sigaction before;
 };
 
@@ -142,7 +147,7 @@ static void look_once(struct rl_watch *w, struct look *k, int64_t now_ns)
 	}
 	if (is_stalled(k))
 		tell_stalled(w, k, true);
-	k->quiet_ns = seq == k->seq ? k->quiet_ns + w->tick_ns : 0;
+	k->quiet_ns = seq == k->seq ? k->quiet_ns + w->waited_ns : 0;
 	k->seq = seq;
 	k->ticks = 0;
 	k->since_ns = now_ns;
@@ -175,9 +180,20 @@ static bool any_ran(const struct rl_watch *w)
 	return false;
 }
 
-static void wait_tick(struct rl_watch *w)
+/* Between short runs most looks find none. A run that begins behind such a look is found some ticks
+ * later, and costs its neighbours that much; a look costs a shard that is alone with its core more
+ * than a request does. Shards of a fleet may have to be relieved sooner. */
+static bool is_calm(const struct rl_watch *w)
 {
-	int64_t ns = read_clock(CLOCK_MONOTONIC) + w->tick_ns;
+	const struct rl_list *l = w->shards.next;
+	return l != &w->shards && l->next == &w->shards
+		&& !(rl_container(l, struct look, link)->seq & 1);
+}
+
+static void wait_ticks(struct rl_watch *w, unsigned n)
+{
+	w->waited_ns = n * w->tick_ns;
+	int64_t ns = read_clock(CLOCK_MONOTONIC) + w->waited_ns;
 	struct timespec until = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 	pthread_cond_timedwait(&w->cond, &w->lock, &until);
 }
@@ -198,7 +214,7 @@ static void set_asleep(struct rl_watch *w, bool asleep)
 static void wait_work(struct rl_watch *w)
 {
 	set_asleep(w, true);
-	wait_tick(w);
+	wait_ticks(w, 1);
 	while (!w->stop && w->asleep && !any_ran(w))
 		pthread_cond_wait(&w->cond, &w->lock);
 	set_asleep(w, false);
@@ -231,7 +247,7 @@ static void *watch_main(void *arg)
 		if (all_quiet(w))
 			wait_work(w);
 		else
-			wait_tick(w);
+			wait_ticks(w, is_calm(w) ? RL_WATCH_CALM_TICKS : 1);
 		look_at_all(w);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -242,6 +258,7 @@ static int take_sigurg(struct rl_watch *w)
 {
 	struct sigaction now = {.sa_handler = on_sigurg, .sa_flags = SA_RESTART | SA_ONSTACK};
 	sigemptyset(&now.sa_mask);
+	sigaddset(&now.sa_mask, SIGPROF); /* its handler may arm a hook as well */
 	if (sigaction(SIGURG, NULL, &w->before) < 0)
 		return -errno;
 	if ((w->before.sa_flags & SA_SIGINFO) || w->before.sa_handler != SIG_DFL)
