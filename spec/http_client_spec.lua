@@ -396,3 +396,36 @@ describe("a client under faults", function()
     end, {faults = "short_write=0.3,short_read=0.3,enobufs=0.05,econnreset=0.02"})
   end)
 end)
+
+H.both("a client of a Unix socket", function(it)
+  it("speaks over it, whatever the host of the URL is", function()
+    local path = os.tmpname()
+    os.remove(path)
+    local seen = {}
+    local server = assert(http.serve("unix:" .. path, function(req, res)
+      seen[#seen + 1] = {req.host, req.target}
+      if req.path == "/away" then
+        res:header("Location", "http://other.example/b")
+        return res:send(302, "")
+      end
+      res:send(200, "here")
+    end))
+    local client = http.client{unix = path}
+    assert.equal("here", client:get("http://localhost/a?b").body)
+    assert.equal("here", client:get("http://example.com:8080/away").body)
+    assert.same({{"localhost", "/a?b"}, {"example.com:8080", "/away"}, {"other.example", "/b"}},
+      seen)
+    assert.equal(1, client:stats().opened)
+    client:close()
+    server:stop(0)
+  end)
+
+  it("fails when there is none, and is refused what is no path", function()
+    local res, _, code = http.client{unix = "/nonexistent/x"}:get "http://localhost/"
+    assert.is_nil(res)
+    assert.equal("ENOENT", code)
+    H.raises_text("option 'unix' must be the path of a socket", http.client, {unix = "x"})
+    H.raises_text("option 'unix' leaves no use for 'proxy'", http.client,
+      {unix = "/x", proxy = "http://localhost:1"})
+  end)
+end)

@@ -125,7 +125,7 @@ local function drain(res)
 end
 
 -- Send it, and what it is redirected to.
-local function perform(client, ask, origin)
+local function perform_plainly(client, ask, origin)
   while true do
     asks.write_head(ask, origin)
     local res, msg, code = send(client, ask, origin)
@@ -152,6 +152,14 @@ local function perform(client, ask, origin)
       return nil, msg, code
     end
   end
+end
+
+-- The same, within a span if the client has them.
+local function perform(client, ask, origin)
+  if client.traced then
+    return client.traced.perform(perform_plainly, client, ask, origin)
+  end
+  return perform_plainly(client, ask, origin)
 end
 
 -- ---- requests -----------------------------------------------------------------------------------
@@ -353,6 +361,13 @@ function Client:close()
   return true
 end
 
+--- Close the connections that are idle now. The client goes on; the next request opens a new one.
+-- @treturn true
+function Client:close_idle()
+  hosts.close_idle(self.hosts)
+  return true
+end
+
 --- Counters.
 -- @treturn http_client_stats a new table
 -- @tfield[http_client_stats] integer hosts with which there are connections
@@ -382,9 +397,10 @@ local KNOWN = {
   timeout = "number", connect_timeout = "number", write_timeout = "number",
   first_byte_timeout = "number", read_timeout = "number", acquire_timeout = "number",
   max_body = "number", redirects = "number|boolean", headers = "table", cookies = "table",
-  proxy = "string", proxy_auth = "string", no_proxy = "string|table", limits = "table",
+  proxy = "string", proxy_auth = "string", no_proxy = "string|table", unix = "string",
+  limits = "table",
   idle_timeout = "number", reuse_within = "number", max_uses = "number",
-  max_idle_per_host = "number", max_per_host = "number", max_total = "number",
+  max_idle_per_host = "number", max_per_host = "number", max_total = "number", trace = "boolean",
 }
 local SPAN, COUNT = {above = 0, infinite = true}, {min = 1, whole = true}
 local BOUNDS = {
@@ -430,6 +446,10 @@ local function check_options(opts)
   options.bounds(opts, BOUNDS, 3)
   if opts.cookies and getmetatable(opts.cookies) ~= cookies.Cookies then
     error("option 'cookies' must be a jar of http.cookies", 3)
+  elseif opts.unix and not opts.unix:find "^[/@]." then
+    error("option 'unix' must be the path of a socket, or the name of an abstract one: @name", 3)
+  elseif opts.unix and opts.proxy then
+    error("option 'unix' leaves no use for 'proxy'", 3)
   end
   return opts
 end
@@ -451,6 +471,8 @@ end
 -- @tparam[opt] string opts.proxy_auth "user:password" for the proxy
 -- @tparam[opt] string|table opts.no_proxy hosts that are not reached through it: "a.org" and what
 -- is below it, "a.org:8080", "*"; a list, or separated by commas
+-- @tparam[opt] string opts.unix the path of a Unix socket to which all connections are made, or
+-- "@name"; the host of a URL is what the server is told
 -- @tparam[opt] table opts.limits of the head of a response: {line=8192, fields=100, head=65536}
 -- @tparam[opt=90] number opts.idle_timeout seconds after which an idle connection is closed
 -- @tparam[opt=30] number opts.reuse_within seconds after which an idle connection is not used again
@@ -459,14 +481,17 @@ end
 -- @tparam[opt=256] integer opts.max_per_host connections to a host; further requests wait in line
 -- @tparam[opt=1024] integer opts.max_total connections; an idle one to another host is closed for a
 -- new one
+-- @tparam[opt=false] boolean opts.trace each request is a span, and its header fields hand the
+-- trace on (`ringlet.trace`)
 -- @treturn http_client
 -- @raise on an option that is unknown or out of range
 -- @source the Go package net/http, type Transport
 function M.client(opts)
   opts = check_options(opts)
   local client = {
-    cookies = opts.cookies, proxy = proxies.new(opts, 3), origins = {}, origins_len = 0,
-    requests = 0, retried = 0,
+    cookies = opts.cookies, proxy = proxies.new(opts, 3), unix = opts.unix and "unix:" .. opts.unix,
+    origins = {}, origins_len = 0, requests = 0, retried = 0,
+    traced = opts.trace and require "ringlet.trace_http",
     hosts = hosts.new(pools_of(opts), opts.max_total or 1024,
       {timeout = opts.connect_timeout or 10}),
   }

@@ -274,6 +274,20 @@ function M.stats(hosts)
   return sum
 end
 
+-- Close what is idle now.
+function M.close_idle(hosts)
+  for _, host in pairs(hosts.by_key) do
+    host.pool:trim(0)
+  end
+end
+
+-- Connections that are kept to be used again are nobody's leak.
+run_stop.spares[#run_stop.spares + 1] = function()
+  for hosts in pairs(all) do
+    M.close_idle(hosts)
+  end
+end
+
 -- Close what is idle now, and what is borrowed when it comes back.
 function M.close(hosts)
   hosts.closed = true

@@ -2,8 +2,9 @@
 -- http_client_origin: what a URL means to a client: where to connect to and what to ask for there.
 --
 -- An origin is {url, text, addr, host, target, proxy, auth, heads}: `text` is the URL without its
--- credentials, `addr` whom to connect to, which may be a proxy, `host` the value of Host, `heads`
--- the heads of plain requests by method. A client remembers those of the last URLs it was given.
+-- credentials, `addr` whom to connect to, which may be a proxy or a Unix socket, `host` the value
+-- of Host, `heads` the heads of plain requests by method. A client remembers those of the last URLs
+-- it was given.
 
 local auth = require "ringlet.http_client_auth"
 local core = require "ringlet.core"
@@ -34,11 +35,13 @@ function M.of(client, parts)
     target = parts.path .. (parts.query and "?" .. parts.query or ""), proxy = false, heads = {},
     auth = parts.user and auth.basic(parts.user .. ":" .. (parts.password or "")) or false,
   }
-  if client.proxy and proxies.is_used(client.proxy, parts) then
+  if client.unix then
+    origin.addr = client.unix
+  elseif client.proxy and proxies.is_used(client.proxy, parts) then
     origin.proxy, origin.addr = client.proxy, client.proxy.addr
     origin.target = "http://" .. origin.host .. origin.target
   end
-  if not core.net_split(origin.addr) then
+  if not client.unix and not core.net_split(origin.addr) then
     return nil, ("EINVAL: %q is no address of a host"):format(origin.addr), "EINVAL"
   elseif not head.is_target(origin.target) then
     return nil, ("EINVAL: %q is no target of a request"):format(origin.target), "EINVAL"
