@@ -1,9 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- HTTP with nginx at the other end: what one of the most used servers makes of our requests.
+-- HTTP with nginx at the other end: what one of the most used servers makes of our requests, and,
+-- as a proxy in front, of our answers.
 local rl = require "ringlet"
 local H = require "spec.helper"
+local P = require "spec.process"
 local http = require "ringlet.http"
 local net = require "ringlet.net"
+local websocket = require "ringlet.websocket"
 local wire = require "spec.wire"
 
 local function output_of(command)
@@ -29,8 +32,24 @@ http {
   scgi_temp_path %DIR%/scgi;
   client_max_body_size 1m;
   keepalive_requests 10;
+  upstream app {
+    server %APP%;
+    keepalive 4;
+  }
+  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
   server {
     listen %ADDR%;
+    location /app/ {
+      proxy_pass http://app;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_request_buffering off;
+      proxy_buffering off;
+    }
+    location /buffered/ {
+      proxy_pass http://app/app/;
+    }
     location = /hello { return 200 "hello"; }
     location = /moved { return 302 /hello; }
     location = /created { return 201 "made"; }
@@ -58,13 +77,12 @@ local function answers(addr)
   return conn ~= nil
 end
 
--- Start nginx with a directory of its own: that, its address and its process.
-local function start_nginx()
-  local listener = assert(net.listen "127.0.0.1:0")
-  local addr = listener:addr()
-  listener:close()
+-- Start nginx with a directory of its own, in front of the server at `app`: that, its address and
+-- its process.
+local function start_nginx(app)
+  local addr = P.free_address()
   local dir = output_of "mktemp -d":match "%S+"
-  write_file(dir .. "/conf", (CONF:gsub("%%(%u+)%%", {DIR = dir, ADDR = addr})))
+  write_file(dir .. "/conf", (CONF:gsub("%%(%u+)%%", {DIR = dir, ADDR = addr, APP = app})))
   write_file(dir .. "/large", wire.pattern(3000000))
   os.execute(("chmod 755 %s && mkdir %s/put"):format(dir, dir))
   local pid = output_of(NGINX:format(dir, dir, dir)):match "%d+"
@@ -74,8 +92,8 @@ local function start_nginx()
   end
 end
 
--- fn(client, url) with nginx running, in a run.
-local function with_nginx(fn)
+-- fn(client, url, server) with nginx running, in a run; in front of a server with that handler.
+local function with_nginx(fn, handler)
   if output_of "command -v nginx" == "" then
     return pending "nginx is not installed"
   elseif H.missing.uring then
@@ -88,12 +106,14 @@ local function with_nginx(fn)
   end)
   rl.run(function()
     local addr
-    addr, pid, dir = start_nginx()
+    local server = handler and assert(http.serve("127.0.0.1:0", handler, {cancel_on_close = true}))
+    addr, pid, dir = start_nginx(server and server:addr() or "127.0.0.1:1")
     assert.is_truthy(addr, "nginx does not answer")
     local client = http.client()
-    fn(client, "http://" .. addr)
+    fn(client, "http://" .. addr, server)
     assert.equal(0, client:stats().busy)
     client:close()
+    if server then server:stop(1) end
   end, {backend = "uring"})
 end
 
@@ -158,6 +178,105 @@ describe("a client and nginx", function()
         end
       end)
       assert.is_true(client:stats().opened >= 40)
+    end)
+  end)
+end)
+
+describe("nginx in front of a server", function()
+  it("keeps its connections, and passes all there is on", function()
+    with_nginx(function(client, url, server)
+      for _ = 1, 20 do
+        assert.equal("GET /app/a 1.1 0 -", assert(client:get(url .. "/app/a")).body)
+      end
+      assert.is_true(server:stats().accepted <= 2, server:stats().accepted)
+      assert.equal("GET /app/a 1.0 0 -", assert(client:get(url .. "/buffered/a")).body)
+      local res = assert(client:head(url .. "/app/a"))
+      assert.same({200, "", "19"}, {res.status, res.body, res:header "content-length"})
+      assert.equal(500, client:get(url .. "/app/raise").status)
+      assert.equal(204, client:get(url .. "/app/204").status)
+      for _, path in ipairs{"/app/large", "/buffered/large"} do
+        assert.is_true(assert(client:get(url .. path)).body == wire.pattern(900000))
+      end
+    end, function(req, res)
+      if req.path == "/app/large" then
+        for i = 1, 900000, 30000 do res:write(wire.pattern(900000):sub(i, i + 29999)) end
+        return
+      elseif req.path == "/app/raise" then
+        return -- without an answer
+      elseif req.path == "/app/204" then
+        return res:send(204)
+      end
+      res:send(200, ("%s %s %s %d %s"):format(req.method, req.path, req.version,
+        #rl.check(req:read_all()), req:header "transfer-encoding" or "-"))
+    end)
+  end)
+
+  it("passes bodies on as they come, in chunks or not", function()
+    with_nginx(function(client, url)
+      local body = wire.pattern(300000)
+      local function pieces()
+        local at = 0
+        return function()
+          local piece = body:sub(at + 1, at + 10000)
+          at = at + #piece
+          return piece ~= "" and piece or nil
+        end
+      end
+      for path, framing in pairs{["/app/"] = "chunked", ["/buffered/"] = "-"} do
+        for _, opts in ipairs{{body = pieces()}, {body = pieces(), expect = true}} do
+          local res = assert(client:put(url .. path, opts))
+          assert.equal(framing, res:header "x-framing")
+          assert.is_true(res.body == body)
+        end
+        assert.is_true(assert(client:put(url .. path, {body = body})).body == body)
+      end
+    end, function(req, res)
+      res:header("X-Framing", req:header "transfer-encoding" or "-")
+      for piece in req:chunks() do res:write(piece) end
+    end)
+  end)
+
+  it("lets WebSockets through", function()
+    with_nginx(function(_, url)
+      local ws = assert(websocket.connect(url:gsub("^http", "ws") .. "/app/ws"))
+      for _, text in ipairs{"one", ("two"):rep(50000), ""} do
+        assert(ws:send(text))
+        assert.same({text, "text"}, {ws:recv(5)})
+      end
+      ws:close(1000)
+    end, function(req)
+      local ws = req:websocket()
+      while true do
+        local data, kind = ws:recv()
+        if not data then return end
+        ws:send(data, kind)
+      end
+    end)
+  end)
+
+  it("tells a handler that the client has gone", function()
+    local ends = {}
+    with_nginx(function(client, url, server)
+      rl.on_error(function() end)
+      assert.equal("ETIMEDOUT", select(3, client:get(url .. "/app/slow", {timeout = 0.2})))
+      local res = assert(client:stream("GET", url .. "/app/endless"))
+      assert(res:read())
+      res:close()
+      for _ = 1, 200 do
+        if #ends == 2 then break end
+        rl.sleep(0.01)
+      end
+      assert.same({"slow", "endless"}, ends)
+      assert.equal(200, client:get(url .. "/app/ok").status)
+      rl.on_error(nil)
+      assert.is_true(server:stats().live <= 4)
+    end, function(req, res)
+      local name = req.path:match "[^/]*$"
+      if name == "ok" then return res:send(200) end
+      rl.finally(function()
+        if name == "slow" then rl.sleep(30) end
+        while res:write(("x"):rep(10000)) do rl.sleep(0.001) end
+      end, function() ends[#ends + 1] = name end)
     end)
   end)
 end)

@@ -1,0 +1,128 @@
+-- SPDX-License-Identifier: MIT
+-- process: programs that specs start: servers of others to talk to, our examples to be talked to.
+local busted = require "busted"
+local H = require "spec.helper"
+local net = require "ringlet.net"
+local rl = require "ringlet"
+
+local M = {}
+
+function M.output(command)
+  local p = io.popen(command)
+  local text = p:read "*a"
+  p:close()
+  return text
+end
+
+-- pending, with the reason, unless all programs are here and io_uring works.
+function M.lacks(...)
+  for _, name in ipairs{...} do
+    if M.output("command -v " .. name) == "" then
+      busted.pending(name .. " is not installed")
+      return true
+    end
+  end
+  if H.missing.uring then
+    busted.pending(H.missing.uring)
+    return true
+  end
+  return false
+end
+
+-- An address for a server that is not ours. It is below those the kernel gives to
+-- clients: one of these would be taken by somebody else's connection, or by one to itself.
+function M.free_address()
+  for _ = 1, 100 do
+    local addr = "127.0.0.1:" .. math.random(20000, 30000)
+    local listener = net.listen(addr)
+    if listener then
+      listener:close()
+      while net.connect(addr, {timeout = 1}) do rl.sleep(0.001) end -- it closes when the ring is told
+      return addr
+    end
+  end
+  error "no port is free"
+end
+
+local function pause()
+  if rl.self() then rl.sleep(0.02) else os.execute "sleep 0.02" end
+end
+
+local function read(path)
+  local f = io.open(path, "rb")
+  local text = f and f:read "*a" or ""
+  if f then f:close() end
+  return text
+end
+M.read = read
+
+function M.write(path, text)
+  local f = assert(io.open(path, "wb"))
+  f:write(text)
+  f:close()
+  return path
+end
+
+-- Start a program in the background, for a minute at most, and wait until what it has written
+-- matches `pattern`. What the pattern captures; the process, to be given to M.stop.
+function M.start(command, pattern)
+  local out = os.tmpname()
+  local pid = M.output(("timeout -s KILL 60 %s >%s 2>&1 </dev/null & echo $!")
+    :format(command, out)):match "%d+"
+  local found
+  for _ = 1, 500 do
+    found = read(out):match(pattern)
+    if found then break end
+    pause()
+  end
+  local process = {pid = pid, out = out}
+  if not found then
+    local text = read(out)
+    M.stop(process)
+    error(command .. " did not start: " .. text, 2)
+  end
+  return found, process
+end
+
+local function is_alive(process)
+  return M.output(("kill -0 %s 2>/dev/null && echo yes"):format(process.pid)) ~= ""
+end
+
+-- End it; what it has written.
+function M.stop(process)
+  os.execute("kill " .. process.pid .. " 2>/dev/null")
+  for _ = 1, 500 do
+    if not is_alive(process) then break end
+    pause()
+  end
+  local text = read(process.out)
+  os.remove(process.out)
+  return text
+end
+
+-- The command line of a Lua script, given as text, which can be run once.
+function M.script(text, ...)
+  local script = os.tmpname()
+  M.write(script, ("package.path, package.cpath = %q, %q\nos.remove(%q)\n%s"):format(
+    package.path, package.cpath, script, text))
+  return table.concat({H.interpreter(), script, ...}, " ")
+end
+
+-- The command line of an example.
+function M.example(name, ...)
+  return M.script(("dofile 'examples/%s.lua'\n"):format(name), ...)
+end
+
+-- Start an example that serves: its address, the process.
+function M.serve(name, ...)
+  return M.start(M.example(name, ...), "on %S-([%d.]+:%d+)")
+end
+
+-- A port that was free just now.
+function M.port()
+  return rl.run(function()
+    return M.free_address():match "%d+$"
+  end, {backend = "uring"})
+end
+
+return M
