@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Handshakes of WebSockets, on both sides, and other people's clients.
+-- Handshakes of WebSockets, on both sides.
 local H = require "spec.helper"
 local http = require "ringlet.http"
 local net = require "ringlet.net"
@@ -294,76 +294,5 @@ H.both("a client's handshake", function(it)
     H.raises_text("unknown option", websocket.connect, "ws://x", {nonsense = 1})
     H.raises_text("not to be set", websocket.connect, "ws://x", {headers = {Host = "y"}})
     H.raises_text("origin", websocket.connect, "ws://x", {origin = "a\r\nb"})
-  end)
-end)
-
--- ---- other people's -----------------------------------------------------------------------------
-
--- The command that runs Node with a client of its own, or why there is none.
-local function node()
-  for _, command in ipairs{"node", "node --experimental-websocket"} do
-    local p = io.popen(command .. " -e 'console.log(typeof WebSocket)' 2>/dev/null")
-    local said = p:read "*a"
-    p:close()
-    if said:find "function" then
-      return command
-    end
-  end
-  return nil, "there is no Node with a WebSocket client"
-end
-
-local SCRIPT = [[
-const ws = new WebSocket("URL", ["x", "echo"]);
-ws.binaryType = "arraybuffer";
-const sizes = [0, 1, 125, 126, 65535, 65536, 300000];
-let i = 0;
-const next = () => i < sizes.length
-  ? ws.send(i % 2 ? "\u00e4".repeat(sizes[i] >> 1) : new Uint8Array(sizes[i]).fill(i))
-  : ws.close(4001, "tsch\u00fc\u00df");
-ws.onopen = () => { console.log("protocol " + ws.protocol); next(); };
-ws.onmessage = (e) => {
-  const text = typeof e.data === "string";
-  const right = text ? e.data === "\u00e4".repeat(sizes[i] >> 1)
-    : new Uint8Array(e.data).every(b => b === i) && e.data.byteLength === sizes[i];
-  console.log(sizes[i] + " " + right + " " + text);
-  i++;
-  next();
-};
-ws.onerror = () => console.log("error");
-ws.onclose = (e) => console.log("closed " + e.code + " " + e.wasClean);
-]]
-
-describe("Node's client", function()
-  it("speaks with our server", function()
-    local command, why = node()
-    if not command or H.missing.uring then
-      return pending(why or H.missing.uring)
-    end
-    local path, said = os.tmpname(), nil
-    local ended
-    rl.run(function()
-      local server, url = wire.serve(function(ws)
-        wire.echo(ws)
-        ended = ws.close_code .. " " .. ws.close_reason
-      end, {protocols = {"echo"}, heartbeat = 0.05})
-      local f = assert(io.open(path, "w"))
-      f:write((SCRIPT:gsub("URL", url)))
-      f:close()
-      said = rl.offload(function(line)
-        local p = io.popen(line)
-        local text = p:read "*a"
-        p:close()
-        return text
-      end, "timeout -s KILL 20 " .. command .. " " .. path .. " 2>&1")
-      server:stop(1)
-    end, {backend = "uring"})
-    os.remove(path)
-    local lines = {"protocol echo"}
-    for i, size in ipairs{0, 1, 125, 126, 65535, 65536, 300000} do
-      lines[#lines + 1] = ("%d true %s"):format(size, i % 2 == 0)
-    end
-    lines[#lines + 1] = "closed 4001 true\n"
-    assert.equal(table.concat(lines, "\n"), (said:gsub("%(node:.-\n%(Use.-\n", "")))
-    assert.equal("4001 tschüß", ended)
   end)
 end)

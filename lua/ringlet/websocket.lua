@@ -10,11 +10,12 @@
 --       ws:close()
 --     end)
 --
--- Extensions, compression among them, are neither offered nor accepted. There is no TLS.
+-- Compression needs the rock ringlet-zlib. There is no TLS.
 -- @module ringlet.websocket
 
 require "ringlet.vm"
 local core = require "ringlet.core"
+local deflate = require "ringlet.websocket_deflate"
 local fail = require "ringlet.fail"
 local head = require "ringlet.websocket_head"
 local net = require "ringlet.net"
@@ -62,7 +63,7 @@ end
 
 -- ---- the handshake ------------------------------------------------------------------------------
 
-local function request(authority, target, key, opts, lines)
+local function request(authority, target, key, opts, lines, packing)
   local out = {
     ("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"):format(target,
       authority),
@@ -70,6 +71,9 @@ local function request(authority, target, key, opts, lines)
   }
   if opts.protocols and opts.protocols[1] then
     out[3] = ("Sec-WebSocket-Protocol: %s\r\n"):format(table.concat(opts.protocols, ", "))
+  end
+  if packing then
+    out[#out + 1] = ("Sec-WebSocket-Extensions: %s\r\n"):format(deflate.offer(packing))
   end
   if opts.origin then
     out[#out + 1] = ("Origin: %s\r\n"):format(opts.origin)
@@ -101,7 +105,7 @@ local function answer(conn, t)
 end
 
 -- What is wrong with an answer of 101, or nothing. (RFC 6455 section 4.1)
-local function fault(fields, key, protocols)
+local function fault(fields, key, protocols, offered)
   local protocol = fields["sec-websocket-protocol"]
   if (fields.upgrade or ""):lower() ~= "websocket" then
     return "Upgrade is not websocket"
@@ -109,7 +113,7 @@ local function fault(fields, key, protocols)
     return "Connection does not have Upgrade"
   elseif fields["sec-websocket-accept"] ~= core.ws_accept_key(key) then
     return "Sec-WebSocket-Accept does not fit the key"
-  elseif fields["sec-websocket-extensions"] then
+  elseif fields["sec-websocket-extensions"] and not offered then
     return "an extension that was not offered"
   elseif protocol then
     for _, name in ipairs(protocols or {}) do
@@ -121,7 +125,7 @@ local function fault(fields, key, protocols)
   end
 end
 
-local function shake(conn, text, key, opts, due)
+local function shake(conn, text, key, opts, packing, due)
   local ok, msg, code = conn:write(text)
   if not ok then
     return nil, msg, code
@@ -133,11 +137,15 @@ local function shake(conn, text, key, opts, due)
   elseif status ~= 101 then
     return nil, ("EREFUSED: the server answered %d"):format(status), "EREFUSED", status
   end
-  local wrong = fault(fields, key, opts.protocols)
+  local wrong, codec = fault(fields, key, opts.protocols, packing), nil
+  local agreed = fields["sec-websocket-extensions"]
+  if not wrong and agreed then
+    codec, wrong = deflate.agree(packing, agreed)
+  end
   if wrong then
     return nil, "EPROTO: " .. wrong, "EPROTO"
   end
-  return socket.new(conn, "client", fields["sec-websocket-protocol"], opts)
+  return socket.new(conn, "client", fields["sec-websocket-protocol"], opts, codec)
 end
 
 -- The connection ends unless the handshake succeeds, whatever becomes of it.
@@ -169,7 +177,7 @@ local function check(opts)
   if opts.origin and opts.origin:find "[^!-~]" then
     error("origin: scheme and host expected, as in \"http://example.org\"", 3)
   end
-  return opts, head.lines(opts.headers, 4)
+  return opts, head.lines(opts.headers, 4), deflate.check(opts.deflate, 3)
 end
 
 --- Connect to a server.
@@ -182,6 +190,13 @@ end
 -- @tparam[opt] number opts.timeout seconds for all of it
 -- @tparam[opt=16777216] integer opts.max_message bytes; a longer message closes it with 1009
 -- @tparam[opt] integer opts.max_frame bytes of one frame, by default `max_message`
+-- @tparam[opt=false] boolean|table opts.deflate offer to compress messages (permessage-deflate);
+-- needs the rock ringlet-zlib
+-- @tparam[opt=6] integer opts.deflate.level 1 (fast) to 9 (small)
+-- @tparam[opt=15] integer opts.deflate.window 9 to 15: either side looks back 2^window bytes
+-- @tparam[opt=false] boolean opts.deflate.no_context_takeover each message by itself, on both
+-- sides: idle sockets keep nothing
+-- @tparam[opt=256] integer opts.deflate.threshold bytes from which on messages are compressed
 -- @tparam[opt] number opts.heartbeat seconds: a ping goes out that often, with the load
 -- @tparam[opt=5] number opts.heartbeat_timeout seconds after which a pong is overdue: then it ends,
 -- with "ETIMEDOUT"
@@ -196,12 +211,13 @@ end
 -- @fails "EREFUSED" when the server answers another status than 101, which is the fourth value;
 -- "EPROTO" when its answer is none to a WebSocket handshake; "ETIMEDOUT", "EOF", and what
 -- `net.connect` fails with
--- @raise on a URL or option it does not know, on wss; outside of a task
--- @source RFC 6455 section 4.1
+-- @raise on a URL or option it does not know, on wss, on `deflate` without its rock; outside of a
+-- task
+-- @source RFC 6455 section 4.1, RFC 7692
 function M.connect(url, opts)
   local authority, addr, target = parse(url, 2)
-  local lines
-  opts, lines = check(opts)
+  local lines, packing
+  opts, lines, packing = check(opts)
   local due = until_(opts.timeout)
   local conn, msg, code = net.connect(addr, {
     timeout = opts.timeout, write_timeout = opts.write_timeout,
@@ -211,8 +227,8 @@ function M.connect(url, opts)
     return nil, msg, code
   end
   local key = core.ws_new_key()
-  local text = request(authority, target, key, opts, lines)
-  return settle(conn, pcall(shake, conn, text, key, opts, due))
+  local text = request(authority, target, key, opts, lines, packing)
+  return settle(conn, pcall(shake, conn, text, key, opts, packing, due))
 end
 
 return M

@@ -3,6 +3,7 @@
 -- class of requests: `req:websocket`.
 
 local core = require "ringlet.core"
+local deflate = require "ringlet.websocket_deflate"
 local fail = require "ringlet.fail"
 local head = require "ringlet.websocket_head"
 local heartbeat = require "ringlet.net_heartbeat"
@@ -66,6 +67,7 @@ local function refuse(req, status, why)
     res:header("Upgrade", "websocket"):header("Sec-WebSocket-Version", "13")
   end
   local ok, msg, code = res:send(status, why .. "\n")
+  req.answered = res.status
   if not ok then
     return nil, msg, code
   elseif status == 403 then
@@ -105,13 +107,26 @@ local function check(opts)
   opts = options.check(opts, KNOWN, 3)
   options.bounds(opts, socket.BOUNDS, 3)
   head.check_protocols(opts.protocols, 4)
-  return opts, head.lines(opts.headers, 4)
+  return opts, head.lines(opts.headers, 4), deflate.check(opts.deflate, 3)
+end
+
+-- The codec that is agreed on and its line of the answer; or nil, "", and what is wrong with the
+-- offer.
+local function agree(req, packing)
+  if not packing then
+    return nil, ""
+  end
+  local codec, said = deflate.accept(packing, req:header "Sec-WebSocket-Extensions")
+  if codec then
+    return codec, ("Sec-WebSocket-Extensions: %s\r\n"):format(said)
+  end
+  return nil, "", said
 end
 
 -- See Request:websocket.
 function M.accept(req, opts)
-  local lines, protocol
-  opts, lines = check(opts)
+  local lines, packing, protocol
+  opts, lines, packing = check(opts)
   if not req.method then
     return nil, "ECLOSED: the request is over", "ECLOSED"
   end
@@ -121,6 +136,11 @@ function M.accept(req, opts)
   elseif opts.origin and not is_welcome(req, opts.origin) then
     return refuse(req, 403, "not from this origin")
   end
+  local codec, line, wrong = agree(req, packing)
+  if wrong then
+    return refuse(req, 400, wrong)
+  end
+  lines = line .. lines
   protocol = choose(req, opts.protocols)
   if protocol then
     lines = ("Sec-WebSocket-Protocol: %s\r\n%s"):format(protocol, lines)
@@ -133,7 +153,8 @@ function M.accept(req, opts)
   elseif not ok then
     return fail(code)
   end
-  local ws, msg, name = socket.new(req.conn, "server", protocol, opts)
+  req.answered = 101
+  local ws, msg, name = socket.new(req.conn, "server", protocol, opts, codec)
   if not ws then
     return nil, msg, name
   end

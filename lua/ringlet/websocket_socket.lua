@@ -5,6 +5,10 @@
 -- Invariants: `x` is the core's part, on which recv and select wait. Once something has failed with
 -- another code than "ETIMEDOUT" of a wait, `close_code` is set and every call fails. The timer of a
 -- heartbeat holds its socket weakly and is set only while the socket is open.
+--
+-- A codec packs messages, if the handshake agreed on one: `pack(data)` gives what is sent instead,
+-- or nil; `unpack(data, max)` a message, or nil and what is wrong with it, "packing" or "length";
+-- `close()` frees what it has. None of them parks.
 
 --- @module ringlet.websocket
 
@@ -29,6 +33,7 @@ local WEAK = {__mode = "v"}
 -- what `recv` returns. Collected without `close`, its connection is closed.
 -- @type ws
 -- @tfield ?string protocol the subprotocol that was agreed on
+-- @tfield boolean deflate whether compression was agreed on
 -- @tfield ?integer close_code why it ended, once a call has told so: the peer's code, 1005 if it
 -- gave none; 1002, 1007 or 1009 for what the peer did wrong; 1006 if the connection was lost
 -- @tfield ?string close_reason the peer's words
@@ -52,6 +57,20 @@ end
 
 -- ---- messages -----------------------------------------------------------------------------------
 
+-- What a message that was packed is, as recv gives it.
+local function unpacked(self, data, text)
+  local wrong
+  data, wrong = self.codec:unpack(data, self.max_message)
+  if data and text and not core.ws_is_text(data) then
+    wrong = "text"
+  end
+  if not wrong then
+    return data, text and "text" or "binary"
+  end
+  local _, code = core.ws_refuse(self.x, wrong)
+  return failed(self, code)
+end
+
 --- The next message.
 -- @parks until a whole one is here
 -- @tparam[opt] number t seconds
@@ -64,11 +83,13 @@ end
 -- @source RFC 6455 section 5.4, 6.2
 function WebSocket:recv(t)
   local x = self.x
-  local data, text = ws_recv(x, t)
+  local data, text, packed = ws_recv(x, t)
   while data == true do
-    data, text = ws_recv(x, t, true)
+    data, text, packed = ws_recv(x, t, true)
   end
-  if data then
+  if packed then
+    return unpacked(self, data, text)
+  elseif data then
     return data, text and "text" or "binary"
   end
   return failed(self, text)
@@ -95,6 +116,23 @@ end
 
 local KINDS = {text = true, binary = false}
 
+-- Messages are packed in the order in which they go out: when it is their turn.
+local function send_packed(self, data, text)
+  local x = self.x
+  local ok, code = core.ws_turn(x, data, text)
+  if ok == true then
+    ok, code = core.ws_turn(x, data, text, true)
+  end
+  if ok then
+    local packed = self.codec:pack(data)
+    ok, code = ws_send(x, packed or data, text, true, packed ~= nil)
+  end
+  if ok then
+    return true
+  end
+  return failed(self, code)
+end
+
 --- Send a message. It is queued when this returns.
 -- @parks while 64 KiB (`write_high_water`) or more are queued already, until half of that is sent
 -- @tparam string data
@@ -110,6 +148,9 @@ function WebSocket:send(data, kind)
     error("string expected, got " .. type(data), 2)
   elseif text == nil then
     error(('kind: "text" or "binary" expected, got %s'):format(tostring(kind)), 2)
+  end
+  if self.codec then
+    return send_packed(self, data, text)
   end
   local ok, code = ws_send(self.x, data, text)
   if ok == true then
@@ -229,6 +270,9 @@ local function finish(self)
     time.cancel_call(self.timer)
     self.timer = nil
   end
+  if self.codec then
+    self.codec:close()
+  end
   self.conn:close()
   local code, reason = core.ws_verdict(self.x)
   self.close_code, self.close_reason = code, reason
@@ -287,7 +331,7 @@ end
 -- @treturn ws_stats a new table
 -- @tfield[ws_stats] integer messages_in received whole, also one that nobody took yet
 -- @tfield[ws_stats] integer messages_out
--- @tfield[ws_stats] integer bytes_in content of those messages
+-- @tfield[ws_stats] integer bytes_in content of those messages, compressed if they were
 -- @tfield[ws_stats] integer bytes_out
 -- @tfield[ws_stats] integer pings_in
 -- @tfield[ws_stats] integer pongs_in
@@ -317,11 +361,13 @@ end
 WebSocket.late = true
 
 function WebSocket:poll_(peek)
-  local data, text = ws_take(self.x, peek)
+  local data, text, packed = ws_take(self.x, peek)
   if data == false then
     return false, nil, "EAGAIN: another task took the message", "EAGAIN"
   elseif data == true then
     return true
+  elseif packed then
+    return true, unpacked(self, data, text)
   elseif data then
     return true, data, text and "text" or "binary"
   end
@@ -334,22 +380,27 @@ end
 M.OPTIONS = {
   protocols = "table", headers = "table", max_message = "number", max_frame = "number",
   heartbeat = "number", heartbeat_timeout = "number", load = "function", close_timeout = "number",
+  deflate = "boolean|table",
 }
 M.BOUNDS = {
   max_message = {min = 1, whole = true, max = 2 ^ 40}, max_frame = {min = 1, whole = true},
   heartbeat = {above = 0}, heartbeat_timeout = {above = 0}, close_timeout = {min = 0},
 }
 
--- A socket on a connection whose handshake is done: or failure values.
-function M.new(conn, role, protocol, opts)
+-- Bytes of a frame, where only messages are bounded: a packed one may be longer than it will be.
+local ANY = 2 ^ 53
+
+-- A socket on a connection whose handshake is done, with a codec or none: or failure values.
+function M.new(conn, role, protocol, opts, codec)
   local max = opts.max_message or MAX_MESSAGE
-  local x, code = core.ws_new(conn, role == "client", max, opts.max_frame or max)
+  local x, code = core.ws_new(conn, role == "client", max, opts.max_frame or codec and ANY or max,
+    codec ~= nil)
   if not x then
     return fail(code)
   end
   local self = setmetatable({
-    x = x, q = x, conn = conn, role = role, protocol = protocol,
-    close_timeout = opts.close_timeout or CLOSE_TIMEOUT,
+    x = x, q = x, conn = conn, role = role, protocol = protocol, deflate = codec ~= nil,
+    close_timeout = opts.close_timeout or CLOSE_TIMEOUT, codec = codec, max_message = max,
   }, WebSocket)
   if opts.heartbeat then
     start_heartbeat(self, opts)

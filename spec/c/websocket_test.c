@@ -6,6 +6,7 @@
 #include "base/rand.h"
 
 #include "world.h"
+#include "scarce.h"
 
 #include <stdlib.h>
 
@@ -67,7 +68,7 @@ static void put(struct peers *p, const void *data, size_t len)
 /* A masked frame into `out`; its length. */
 static size_t frame(char *out, unsigned op, bool fin, const char *data, size_t len)
 {
-	struct rl_wsframe f = {len, 0xa1b2c3d4, (uint8_t)op, fin};
+	struct rl_wsframe f = {.len = len, .key = 0xa1b2c3d4, .op = (uint8_t)op, .fin = fin};
 	size_t n = rl_wsframe_write(&f, true, out);
 	memcpy(out + n, data, len);
 	rl_wsframe_mask(out + n, len, f.key, 0);
@@ -388,10 +389,36 @@ TEST(leaving_gives_the_stream_back)
 	on_each(left);
 }
 
+/* Text that is packed is not looked at; who unpacks it says what is wrong. */
+TEST(packed_messages_are_the_callers)
+{
+	struct rl_websocket_config c = {.packed = true, .message_max = 4000, .frame_max = 3000};
+	struct peers p;
+	size_t len = 0;
+	if (!open_peers(&p, "sim", &c))
+		return;
+	put(&p, "\xc1\x81\0\0\0\0\xff\x41\x81\0\0\0\0\xfe\x80\x81\0\0\0\0\xfd\x81\x81\0\0\0\0x", 28);
+	WORLD_UNTIL(&p.w, p.ws.ready);
+	CHECK(rl_websocket_is_packed(&p.ws) && rl_websocket_is_text(&p.ws));
+	CHECK(memcmp(rl_websocket_message(&p.ws, &len), "\xff", 1) == 0 && len == 1);
+	rl_websocket_took(&p.ws);
+	WORLD_UNTIL(&p.w, p.ws.ready);
+	CHECK(rl_websocket_is_packed(&p.ws));
+	CHECK(memcmp(rl_websocket_message(&p.ws, &len), "\xfe\xfd", 2) == 0 && len == 2);
+	rl_websocket_took(&p.ws);
+	WORLD_UNTIL(&p.w, p.ws.ready);
+	CHECK(!rl_websocket_is_packed(&p.ws));
+	rl_websocket_refuse(&p.ws, RL_WS_NOT_PACKED);
+	expect_refusal(&p, RL_WS_NOT_PACKED);
+	rl_websocket_refuse(&p.ws, RL_WS_MESSAGE_SIZE);
+	CHECK_EQ(p.ws.error, RL_WS_NOT_PACKED);
+	close_peers(&p);
+}
+
 /* A client's frames are masked, each with another key; a server may not mask. */
 TEST(the_client_masks)
 {
-	struct rl_websocket_config c = {true, 1000, 1000, {1, 2}};
+	struct rl_websocket_config c = {true, false, 1000, 1000, {1, 2}};
 	struct peers p;
 	struct rl_wsframe f[2];
 	char got[2][600];
@@ -401,13 +428,13 @@ TEST(the_client_masks)
 		char text[590];
 		memset(text, 'm', sizeof text);
 		CHECK_EQ(rl_out_begin(p.b, false), 0);
-		CHECK_EQ(rl_websocket_write(&p.ws, RL_WS_TEXT, text, sizeof text), 0);
+		CHECK_EQ(rl_websocket_write(&p.ws, RL_WS_TEXT, false, text, sizeof text), 0);
 		rl_out_end(p.b, 0);
 		rl_stream_expect(p.a, 598, 598);
 		WORLD_UNTIL(&p.w, rl_stream_has(p.a, 598) == 0);
 		rl_bytes_copy(&p.a->in, 0, got[i], 598);
 		rl_stream_consume(p.a, 598);
-		CHECK_EQ(rl_wsframe_read(&f[i], got[i], 598, true), 8);
+		CHECK_EQ(rl_wsframe_read(&f[i], got[i], 598, true, false), 8);
 		rl_wsframe_mask(got[i] + 8, 590, f[i].key, 0);
 		CHECK(memcmp(got[i] + 8, text, 590) == 0);
 	}
@@ -446,6 +473,67 @@ TEST(random_frames)
 	}
 }
 
+/* The message that is ready, if one is, is this. False: none comes any more. */
+static bool take_scarce(struct peers *p, const char *data, size_t len)
+{
+	size_t got = 0;
+	for (int i = 0; i < 40 && !rl_websocket_has_news(&p->ws); i++)
+		SCARCE((world_step(&p->w, 2), 0));
+	const char *message = rl_websocket_message(&p->ws, &got);
+	if (!message)
+		return false;
+	CHECK(got == len && memcmp(message, data, len) == 0);
+	SCARCE((rl_websocket_took(&p->ws), 0));
+	return true;
+}
+
+static void send_scarce(struct peers *p, const char *data, size_t len)
+{
+	int err = SCARCE(rl_out_begin(p->b, false));
+	if (err < 0)
+		return;
+	err = SCARCE(rl_websocket_write(&p->ws, RL_WS_BINARY, false, data, len));
+	rl_out_end(p->b, err);
+}
+
+/* Messages in one and in several pieces, a ping, one the other way, and the end. */
+static void play_messages(void)
+{
+	static char big[3000];
+	struct peers p;
+	memset(&p, 0, sizeof p);
+	memset(big, 'b', sizeof big);
+	CHECK(world_open(&p.w, "sim", 1, NULL) && world_pair(&p.w, &p.a, &p.b));
+	rl_waitq_init(&p.readers);
+	rl_waitq_init(&p.closers);
+	rl_websocket_init(&p.ws, &usual, &p.readers, &p.closers);
+	rl_stream_extend(p.a);
+	p.a->more->write_high = 1 << 20;
+	rl_stream_expect(p.a, 1, 1);
+	int err = SCARCE(rl_websocket_attach(&p.ws, p.b));
+	CHECK(err == 0 || (err == -ENOMEM && scarce.failed > 0));
+	if (err == 0) {
+		put_frame(&p, RL_WS_TEXT, true, "hello", 5);
+		put_frame(&p, RL_WS_BINARY, false, big, 1500);
+		put_frame(&p, RL_WS_PING, true, "one", 3);
+		put_frame(&p, RL_WS_MORE, true, big + 1500, 1500);
+		bool all = take_scarce(&p, "hello", 5) && take_scarce(&p, big, sizeof big);
+		CHECK(all || scarce.failed > 0);
+		CHECK(all || p.ws.verdict == -ENOMEM || p.a->out_err == -ENOMEM);
+		send_scarce(&p, big, sizeof big);
+		SCARCE((rl_websocket_close(&p.ws, 1000, "bye", 3), 0));
+		for (int i = 0; i < 20; i++)
+			SCARCE((world_step(&p.w, 2), 0));
+		CHECK(p.ws.verdict != 0);
+	}
+	close_peers(&p);
+}
+
+TEST(memory_runs_out_at_every_allocation)
+{
+	scarce_play(play_messages, 5);
+}
+
 int main(void)
 {
 	RUN(messages_come_one_by_one);
@@ -459,7 +547,9 @@ int main(void)
 	RUN(a_message_that_nobody_took_goes_with_the_stream);
 	RUN(a_flood_of_pings_is_bounded);
 	RUN(leaving_gives_the_stream_back);
+	RUN(packed_messages_are_the_callers);
 	RUN(the_client_masks);
 	RUN(random_frames);
+	RUN(memory_runs_out_at_every_allocation);
 	return FINISH();
 }

@@ -10,13 +10,19 @@
 #include <stdlib.h>
 
 /* Read from memory that ends where the bytes do. */
-static int read_exactly(struct rl_wsframe *f, const void *bytes, size_t len, bool masked)
+static int read_packed(struct rl_wsframe *f, const void *bytes, size_t len, bool masked,
+	bool packed)
 {
 	void *copy = malloc(len > 0 ? len : 1);
 	memcpy(copy, bytes, len);
-	int got = rl_wsframe_read(f, copy, len, masked);
+	int got = rl_wsframe_read(f, copy, len, masked, packed);
 	free(copy);
 	return got;
+}
+
+static int read_exactly(struct rl_wsframe *f, const void *bytes, size_t len, bool masked)
+{
+	return read_packed(f, bytes, len, masked, false);
 }
 
 TEST(examples_of_the_rfc)
@@ -84,7 +90,8 @@ TEST(lengths_at_their_bounds)
 	for (unsigned i = 0; i < 2 * sizeof want / sizeof *want; i++) {
 		bool masked = i % 2;
 		unsigned char head[RL_WSFRAME_HEAD_MAX];
-		struct rl_wsframe f = {want[i / 2].len, masked ? 0x12345678 : 0, RL_WS_BINARY, true}, g;
+		struct rl_wsframe g, f = {.len = want[i / 2].len, .key = masked ? 0x12345678 : 0,
+			.op = RL_WS_BINARY, .fin = true};
 		size_t n = rl_wsframe_write(&f, masked, head);
 		CHECK_EQ(n, want[i / 2].head + (masked ? 4 : 0));
 		for (size_t cut = 0; cut < n; cut++)
@@ -92,6 +99,25 @@ TEST(lengths_at_their_bounds)
 		CHECK_EQ(read_exactly(&g, head, n, masked), n);
 		CHECK(g.len == f.len && g.key == f.key && g.op == f.op && g.fin == f.fin);
 	}
+}
+
+/* The first reserved bit is for the first frame of a message, where it was agreed on. */
+TEST(messages_may_be_packed)
+{
+	struct rl_wsframe f;
+	unsigned char head[RL_WSFRAME_HEAD_MAX];
+	CHECK_EQ(read_packed(&f, "\xc1\0", 2, false, true), 2);
+	CHECK(f.packed && f.op == RL_WS_TEXT);
+	CHECK_EQ(rl_wsframe_write(&f, false, head), 2);
+	CHECK_EQ(head[0], 0xc1);
+	CHECK_EQ(read_packed(&f, "\x82\0", 2, false, true), 2);
+	CHECK(!f.packed);
+	CHECK_EQ(read_packed(&f, "\x42\0", 2, false, true), 2);
+	CHECK(f.packed && !f.fin);
+	CHECK_EQ(read_packed(&f, "\xc1\0", 2, false, false), -RL_WS_RESERVED_BIT);
+	CHECK_EQ(read_packed(&f, "\xc0\0", 2, false, true), -RL_WS_RESERVED_BIT);
+	CHECK_EQ(read_packed(&f, "\xc9\0", 2, false, true), -RL_WS_RESERVED_BIT);
+	CHECK_EQ(read_packed(&f, "\xe1\0", 2, false, true), -RL_WS_RESERVED_BIT);
 }
 
 TEST(lengths_that_are_too_long)
@@ -175,6 +201,7 @@ int main(void)
 	RUN(examples_of_the_rfc);
 	RUN(every_first_two_bytes);
 	RUN(lengths_at_their_bounds);
+	RUN(messages_may_be_packed);
 	RUN(lengths_that_are_too_long);
 	RUN(masks_at_every_length_and_offset);
 	RUN(random_heads_cut_anywhere);

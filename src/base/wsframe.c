@@ -5,7 +5,7 @@
 #include <endian.h>
 #include <string.h>
 
-enum { FIN = 0x80, RESERVED = 0x70, OPCODE = 0x0f, MASK = 0x80, LENGTH = 0x7f };
+enum { FIN = 0x80, PACKED = 0x40, RESERVED = 0x70, OPCODE = 0x0f, MASK = 0x80, LENGTH = 0x7f };
 enum { LENGTH_16 = 126, LENGTH_64 = 127 };
 
 static bool is_op(unsigned op)
@@ -14,10 +14,11 @@ static bool is_op(unsigned op)
 }
 
 /* What the first two bytes say. */
-static int check_start(const uint8_t *p, size_t len, bool masked)
+static int check_start(const uint8_t *p, size_t len, bool masked, bool packed)
 {
 	unsigned op = p[0] & OPCODE;
-	if (p[0] & RESERVED)
+	bool may_be_packed = packed && (op == RL_WS_TEXT || op == RL_WS_BINARY);
+	if (p[0] & (may_be_packed ? RESERVED & ~PACKED : RESERVED))
 		return RL_WS_RESERVED_BIT;
 	if (!is_op(op))
 		return RL_WS_OPCODE;
@@ -55,10 +56,11 @@ static int read_length(struct rl_wsframe *f, const uint8_t *p, size_t n)
 	return RL_WS_OK;
 }
 
-int rl_wsframe_read(struct rl_wsframe *f, const void *bytes, size_t len, bool masked)
+int rl_wsframe_read(struct rl_wsframe *f, const void *bytes, size_t len, bool masked,
+	bool packed)
 {
 	const uint8_t *p = bytes;
-	int error = len > 0 ? check_start(p, len, masked) : RL_WS_OK;
+	int error = len > 0 ? check_start(p, len, masked, packed) : RL_WS_OK;
 	if (error != RL_WS_OK)
 		return -error;
 	if (len < 2)
@@ -77,6 +79,7 @@ int rl_wsframe_read(struct rl_wsframe *f, const void *bytes, size_t len, bool ma
 		return 0;
 	f->op = p[0] & OPCODE;
 	f->fin = p[0] & FIN;
+	f->packed = p[0] & PACKED;
 	f->key = 0;
 	if (masked)
 		memcpy(&f->key, p + 2 + n, sizeof f->key);
@@ -86,7 +89,7 @@ int rl_wsframe_read(struct rl_wsframe *f, const void *bytes, size_t len, bool ma
 size_t rl_wsframe_write(const struct rl_wsframe *f, bool masked, void *out)
 {
 	uint8_t *p = out, *at = p + 2;
-	p[0] = (uint8_t)(f->op | (f->fin ? FIN : 0));
+	p[0] = (uint8_t)(f->op | (f->fin ? FIN : 0) | (f->packed ? PACKED : 0));
 	if (f->len < LENGTH_16) {
 		p[1] = (uint8_t)f->len;
 	} else if (f->len <= UINT16_MAX) {
@@ -158,6 +161,7 @@ static const struct {
 	[RL_WS_CLOSE_LENGTH] = {1002, "a close frame of one byte"},
 	[RL_WS_CLOSE_CODE] = {1002, "a close code that must not be sent"},
 	[RL_WS_NOT_UTF8] = {1007, "text is not UTF-8"},
+	[RL_WS_NOT_PACKED] = {1007, "a message cannot be unpacked"},
 	[RL_WS_FRAME_SIZE] = {1009, "a frame is longer than max_frame"},
 	[RL_WS_MESSAGE_SIZE] = {1009, "a message is longer than max_message"},
 };

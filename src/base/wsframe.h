@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wsframe: frames of the WebSocket protocol (RFC 6455 section 5): their heads, read strictly and
- * written, and the mask. No extension is known, so every reserved bit is an error.
+ * written, and the mask. Of the reserved bits only the first may be set, on the first frame of a
+ * message that an extension has packed (RFC 7692 section 6), if one was agreed on.
  */
 #ifndef RL_BASE_WSFRAME_H
 #define RL_BASE_WSFRAME_H
@@ -39,6 +40,7 @@ enum rl_wsframe_error {
 	RL_WS_CLOSE_LENGTH,      /* a single byte */
 	RL_WS_CLOSE_CODE,        /* one that must not be sent */
 	RL_WS_NOT_UTF8,
+	RL_WS_NOT_PACKED,        /* cannot be unpacked */
 	RL_WS_FRAME_SIZE,        /* beyond our limits */
 	RL_WS_MESSAGE_SIZE,
 	RL_WS_ERRORS,
@@ -49,6 +51,7 @@ struct rl_wsframe {
 	uint32_t key;            /* the mask's four bytes as they come; 0 where there is none */
 	uint8_t op;              /* RL_WS_* */
 	bool fin;
+	bool packed;             /* the first reserved bit */
 };
 
 static inline bool rl_wsframe_is_control(const struct rl_wsframe *f)
@@ -58,8 +61,9 @@ static inline bool rl_wsframe_is_control(const struct rl_wsframe *f)
 
 /* The head at the beginning of `len` bytes. Above 0: it has that many; 0: more bytes are needed;
  * below 0: the negative of an error, as soon as the bytes that make it are here. `masked`: whether
- * frames of this peer must be. */
-int rl_wsframe_read(struct rl_wsframe *f, const void *bytes, size_t len, bool masked);
+ * frames of this peer must be; `packed`: whether its messages may be. */
+int rl_wsframe_read(struct rl_wsframe *f, const void *bytes, size_t len, bool masked,
+	bool packed);
 
 /* Write a head, of RL_WSFRAME_HEAD_MAX bytes at most; gives how many. */
 size_t rl_wsframe_write(const struct rl_wsframe *f, bool masked, void *out);

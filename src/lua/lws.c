@@ -44,7 +44,8 @@ static uint64_t size_at(lua_State *L, int arg)
 	return (uint64_t)lua_tonumber(L, arg);
 }
 
-/* conn, whether this side is the client, bytes of a message, bytes of a frame -> websocket */
+/* conn, whether this side is the client, bytes of a message, bytes of a frame, whether messages may
+ * be packed -> websocket */
 static int lws_new(lua_State *L)
 {
 	struct rl_lnet *n = rl_lnet_of(L);
@@ -52,6 +53,7 @@ static int lws_new(lua_State *L)
 	struct rl_net *net = rl_lnet_net(L, n);
 	struct rl_websocket_config config = {
 		.client = lua_toboolean(L, 2), .message_max = size_at(L, 3), .frame_max = size_at(L, 4),
+		.packed = lua_toboolean(L, 5),
 	};
 	for (int i = 0; i < 2; i++)
 		config.seed[i] = net->os->ops->random(net->os);
@@ -74,18 +76,20 @@ static int lws_gc(lua_State *L)
 
 /* Receiving. */
 
-/* data, whether it is text */
+/* data, whether it is text, true if it is packed */
 static int give_message(lua_State *L, struct rl_websocket *w)
 {
 	size_t len;
 	const char *data = rl_websocket_message(w, &len);
 	lua_pushlstring(L, data, len);
 	lua_pushboolean(L, rl_websocket_is_text(w));
+	lua_pushboolean(L, rl_websocket_is_packed(w));
 	rl_websocket_took(w);
-	return 2;
+	return 3;
 }
 
-/* websocket, [timeout], [again] -> data, whether it is text | true after a wait | nil, code */
+/* websocket, [timeout], [again] -> data, whether it is text, whether packed, at once or after a
+ * wait | true after a wait | nil, code */
 static int lws_recv(lua_State *L)
 {
 	struct rl_lua *h = rl_lnet_of(L)->shard;
@@ -100,11 +104,23 @@ static int lws_recv(lua_State *L)
 		return rl_lua_fail(L, x->w.verdict);
 	if (!lua_toboolean(L, 3))
 		x->due_ns = rl_lnet_deadline(L, 2);
-	return rl_lua_park(L, h, &x->q.side[READERS], RL_REASON_READ, x->due_ns);
+	return rl_lua_park(L, h, &x->q.side[READERS], RL_REASON_READ | RL_GIVES_MESSAGE, x->due_ns);
 }
 
-/* websocket, peek: for select, without waiting -> data, whether it is text | true: there is news |
- * false: there is none | nil, code */
+/* The message that it was woken for, unless somebody else took it, or means to. */
+int rl_lws_give(struct rl_lua *h, struct rl_task *t)
+{
+	lua_State *L = h->main, *co = t->co;
+	struct lws *x = lua_touserdata(co, 1);
+	if (!x || !x->w.ready || !rl_list_empty(&x->q.side[READERS].waiters))
+		return 0;
+	int n = give_message(L, &x->w);
+	lua_xmove(L, co, n);
+	return n;
+}
+
+/* websocket, peek: for select, without waiting -> data, whether it is text, whether packed | true:
+ * there is news | false: there is none | nil, code */
 static int lws_take(lua_State *L)
 {
 	struct lws *x = check_ws(L);
@@ -118,36 +134,75 @@ static int lws_take(lua_State *L)
 
 /* Sending. */
 
-/* websocket, data, whether it is text, turn -> 1 | true after a wait | nil, code */
+#define NOT_TEXT "text must be UTF-8: send other bytes as \"binary\""
+
+/* Begin to send: 0, else the results of the binding are *results. */
+static int begin(lua_State *L, struct rl_websocket *w, bool turn, int *results)
+{
+	struct rl_lua *h = rl_lnet_of(L)->shard;
+	if (rl_lua_is_cancelled(h)) {
+		rl_lua_check_park(L, h);
+		*results = rl_lua_cancelled(L, h);
+		return 1;
+	}
+	struct rl_stream *s = w->stream;
+	bool open = w->state == RL_WEBSOCKET_OPEN && s;
+	int status = open ? rl_out_begin(s, turn) : w->verdict;
+	if (status < 0) {
+		*results = rl_lua_fail(L, status);
+	} else if (status > 0) {
+		int64_t wait_ns = s->more->write_ns;
+		int64_t due = wait_ns < 0 ? -1 : rl_shard_now(&h->shard) + wait_ns;
+		*results = rl_lua_park(L, h, &s->out->writers, RL_REASON_WRITE, due);
+	}
+	return status;
+}
+
+/* websocket, data, whether it is text, turn, whether it is packed -> 1 | true after a wait | nil,
+ * code */
 static int lws_send(lua_State *L)
 {
 	size_t len;
-	struct rl_lua *h = rl_lnet_of(L)->shard;
+	int results;
 	struct rl_websocket *w = &check_ws(L)->w;
 	const char *data = lua_tolstring(L, 2, &len);
-	bool text = lua_toboolean(L, 3), turn = lua_toboolean(L, 4);
+	bool text = lua_toboolean(L, 3), turn = lua_toboolean(L, 4), packed = lua_toboolean(L, 5);
 	if (text && !turn && !rl_utf8_is_valid(data, len))
-		return rl_lnet_raise(L, "text must be UTF-8: send other bytes as \"binary\"");
-	if (rl_lua_is_cancelled(h)) {
-		rl_lua_check_park(L, h);
-		return rl_lua_cancelled(L, h);
-	}
-	struct rl_stream *s = w->stream;
-	if (w->state != RL_WEBSOCKET_OPEN || !s)
-		return rl_lua_fail(L, w->verdict);
-	int status = rl_out_begin(s, turn);
-	if (status < 0)
-		return rl_lua_fail(L, status);
-	if (status > 0) {
-		int64_t wait_ns = s->more->write_ns;
-		int64_t due = wait_ns < 0 ? -1 : rl_shard_now(&h->shard) + wait_ns;
-		return rl_lua_park(L, h, &s->out->writers, RL_REASON_WRITE, due);
-	}
-	status = rl_websocket_write(w, text ? RL_WS_TEXT : RL_WS_BINARY, data, len);
-	rl_out_end(s, status);
-	if (status < 0)
-		return rl_lua_fail(L, status);
+		return rl_lnet_raise(L, NOT_TEXT);
+	if (begin(L, w, turn, &results) != 0)
+		return results;
+	int err = rl_websocket_write(w, text ? RL_WS_TEXT : RL_WS_BINARY, packed, data, len);
+	rl_out_end(w->stream, err);
+	if (err < 0)
+		return rl_lua_fail(L, err);
 	lua_pushinteger(L, 1);
+	return 1;
+}
+
+/* websocket, data, whether it is text, turn: wait for the turn to send, so that messages are packed
+ * in the order in which they go out -> 1: ws_send(.., true) has to follow at once | true after a
+ * wait | nil, code */
+static int lws_turn(lua_State *L)
+{
+	size_t len;
+	int results;
+	struct rl_websocket *w = &check_ws(L)->w;
+	const char *data = lua_tolstring(L, 2, &len);
+	bool turn = lua_toboolean(L, 4);
+	if (lua_toboolean(L, 3) && !turn && !rl_utf8_is_valid(data, len))
+		return rl_lnet_raise(L, NOT_TEXT);
+	if (begin(L, w, turn, &results) != 0)
+		return results;
+	lua_pushinteger(L, 1);
+	return 1;
+}
+
+/* data -> is it UTF-8? */
+static int lws_is_text(lua_State *L)
+{
+	size_t len;
+	const char *data = lua_tolstring(L, 1, &len);
+	lua_pushboolean(L, data && rl_utf8_is_valid(data, len));
 	return 1;
 }
 
@@ -199,6 +254,17 @@ static int lws_fail(lua_State *L)
 {
 	rl_websocket_fail(&check_ws(L)->w, (int)lua_tointeger(L, 2));
 	return 0;
+}
+
+/* websocket, what is wrong with a message that was packed: "packing", "length" or "text" -> nil,
+ * code */
+static int lws_refuse(lua_State *L)
+{
+	static const char *const names[] = {"packing", "length", "text", NULL};
+	static const int errors[] = {RL_WS_NOT_PACKED, RL_WS_MESSAGE_SIZE, RL_WS_NOT_UTF8};
+	struct rl_websocket *w = &check_ws(L)->w;
+	rl_websocket_refuse(w, errors[luaL_checkoption(L, 2, NULL, names)]);
+	return rl_lua_fail(L, w->verdict);
 }
 
 /* websocket -> code (nil: it is open), reason, what the peer did wrong or nil */
@@ -349,10 +415,13 @@ static const luaL_Reg functions[] = {
 	{"ws_recv", lws_recv},
 	{"ws_take", lws_take},
 	{"ws_send", lws_send},
+	{"ws_turn", lws_turn},
+	{"ws_is_text", lws_is_text},
 	{"ws_ping", lws_ping},
 	{"ws_close", lws_close},
 	{"ws_ended", lws_ended},
 	{"ws_fail", lws_fail},
+	{"ws_refuse", lws_refuse},
 	{"ws_verdict", lws_verdict},
 	{"ws_pulse", lws_pulse},
 	{"ws_stats", lws_stats},

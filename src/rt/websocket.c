@@ -149,11 +149,11 @@ static int write_masked(struct rl_websocket *w, uint32_t key, const char *data, 
 	return err;
 }
 
-static int write_frame(struct rl_websocket *w, unsigned op, const char *data, size_t len)
+static int write_frame(struct rl_websocket *w, struct rl_wsframe f, const char *data)
 {
 	char few[FEW];
+	size_t len = (size_t)f.len;
 	bool masked = w->config.client;
-	struct rl_wsframe f = {.len = len, .op = (uint8_t)op, .fin = true};
 	if (masked)
 		f.key = next_key(w);
 	size_t head = rl_wsframe_write(&f, masked, few);
@@ -169,9 +169,11 @@ static int write_frame(struct rl_websocket *w, unsigned op, const char *data, si
 	return masked ? write_masked(w, f.key, data, len) : rl_out_write(w->stream, data, len);
 }
 
-int rl_websocket_write(struct rl_websocket *w, unsigned op, const char *data, size_t len)
+int rl_websocket_write(struct rl_websocket *w, unsigned op, bool packed, const char *data,
+	size_t len)
 {
-	int err = write_frame(w, op, data, len);
+	struct rl_wsframe f = {.len = len, .op = (uint8_t)op, .fin = true, .packed = packed};
+	int err = write_frame(w, f, data);
 	if (err == 0) {
 		w->counts.messages_out++;
 		w->counts.bytes_out += len;
@@ -182,6 +184,7 @@ int rl_websocket_write(struct rl_websocket *w, unsigned op, const char *data, si
 /* Frames are queued whole, so one may go between any two. */
 int rl_websocket_control(struct rl_websocket *w, unsigned op, const char *data, size_t len)
 {
+	struct rl_wsframe f = {.len = len, .op = (uint8_t)op, .fin = true};
 	struct rl_stream *s = w->stream;
 	if (!s || w->state != RL_WEBSOCKET_OPEN)
 		return w->verdict ? w->verdict : -RL_ECLOSED;
@@ -190,7 +193,7 @@ int rl_websocket_control(struct rl_websocket *w, unsigned op, const char *data, 
 		return err;
 	err = s->out->queue.len >= s->more->write_high + CONTROL_ROOM ? -ENOBUFS : 0;
 	if (err == 0)
-		err = write_frame(w, op, data, len);
+		err = write_frame(w, f, data);
 	rl_out_end(s, err == -ENOBUFS ? 0 : err);
 	return err;
 }
@@ -210,7 +213,8 @@ static void send_close(struct rl_websocket *w, unsigned code, const char *reason
 	}
 	if (rl_out_begin(w->stream, false) < 0)
 		return;
-	int err = write_frame(w, RL_WS_CLOSE, payload, n);
+	struct rl_wsframe f = {.len = n, .op = RL_WS_CLOSE, .fin = true};
+	int err = write_frame(w, f, payload);
 	rl_out_end(w->stream, err);
 }
 
@@ -247,6 +251,14 @@ static int refuse(struct rl_websocket *w, int error)
 	}
 	begin_end(w, -EPROTO, w->state == RL_WEBSOCKET_OPEN ? code : RL_WEBSOCKET_ABNORMAL);
 	return 1;
+}
+
+void rl_websocket_refuse(struct rl_websocket *w, int error)
+{
+	if (w->state != RL_WEBSOCKET_OPEN)
+		return;
+	refuse(w, error);
+	rl_websocket_tell(w);
 }
 
 /* Control frames. */
@@ -337,13 +349,19 @@ static void set_ready(struct rl_websocket *w, uint64_t len)
 	w->counts.bytes_in += len;
 }
 
+/* Text that is packed is looked at by who unpacks it. */
+static bool is_plain_text(const struct rl_websocket *w)
+{
+	return rl_websocket_is_text(w) && !w->packed;
+}
+
 /* The end of a frame of data. */
 static int end_frame(struct rl_websocket *w)
 {
 	w->in_frame = false;
 	if (w->state == RL_WEBSOCKET_CLOSING || !w->frame.fin)
 		return 1;
-	if (rl_websocket_is_text(w) && !rl_utf8_is_done(&w->utf8))
+	if (is_plain_text(w) && !rl_utf8_is_done(&w->utf8))
 		return refuse(w, RL_WS_NOT_UTF8);
 	set_ready(w, w->len);
 	return 1;
@@ -362,7 +380,7 @@ static int take_piece(struct rl_websocket *w, const char *data, uint32_t n)
 	memcpy(at, data, n);
 	rl_wsframe_mask(at, n, w->frame.key, w->frame.len - w->left);
 	w->len += n;
-	if (rl_websocket_is_text(w) && !rl_utf8_feed(&w->utf8, at, n)) {
+	if (is_plain_text(w) && !rl_utf8_feed(&w->utf8, at, n)) {
 		refuse(w, RL_WS_NOT_UTF8);
 		return -1;
 	}
@@ -394,13 +412,21 @@ static bool take_whole(struct rl_websocket *w, const struct rl_piece *piece, uin
 	char *data = piece->chunk->data + piece->off + head;
 	rl_wsframe_mask(data, (size_t)f->len, f->key, 0);
 	w->op = f->op;
+	w->packed = f->packed;
 	w->whole = head + (uint32_t)f->len;
 	w->whole_head = head;
-	if (f->op == RL_WS_TEXT && !rl_utf8_is_valid(data, (size_t)f->len))
+	if (is_plain_text(w) && !rl_utf8_is_valid(data, (size_t)f->len))
 		refuse(w, RL_WS_NOT_UTF8);
 	else
 		set_ready(w, f->len);
 	return true;
+}
+
+/* What packing makes longer, it makes so little longer. (zlib's deflateBound) */
+static uint64_t message_max(const struct rl_websocket *w, bool packed)
+{
+	uint64_t max = w->config.message_max;
+	return packed ? max + (max >> 3) + (max >> 6) + 64 : max;
 }
 
 /* What is wrong with the frame where it comes, RL_WS_OK: nothing. */
@@ -415,7 +441,8 @@ static int frame_error(const struct rl_websocket *w)
 		return RL_WS_MESSAGE_IN_MESSAGE;
 	if (f->len > w->config.frame_max)
 		return RL_WS_FRAME_SIZE;
-	return f->len > w->config.message_max - w->len ? RL_WS_MESSAGE_SIZE : RL_WS_OK;
+	bool packed = f->op == RL_WS_MORE ? w->packed : f->packed;
+	return f->len > message_max(w, packed) - w->len ? RL_WS_MESSAGE_SIZE : RL_WS_OK;
 }
 
 /* The head of the next frame, and with it a frame that is here in one piece. 1: something was done;
@@ -431,7 +458,7 @@ static int take_head(struct rl_websocket *w)
 		rl_bytes_copy(&s->in, 0, few, n);
 		bytes = few;
 	}
-	int head = rl_wsframe_read(&w->frame, bytes, n, !w->config.client);
+	int head = rl_wsframe_read(&w->frame, bytes, n, !w->config.client, w->config.packed);
 	if (head < 0)
 		return refuse(w, -head);
 	if (head == 0) {
@@ -450,6 +477,7 @@ static int take_head(struct rl_websocket *w)
 	w->left = w->frame.len;
 	if (is_data && w->frame.op != RL_WS_MORE) {
 		w->op = w->frame.op;
+		w->packed = w->frame.packed;
 		w->utf8 = (struct rl_utf8){0};
 	}
 	return 1;

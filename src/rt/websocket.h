@@ -5,6 +5,9 @@
  * are put together, and whoever waits is woken when a whole one is there. One message at a time is
  * kept; while nobody takes it, what is behind it stays in the stream, which then receives no more.
  *
+ * A message may be packed, by an extension that is the caller's matter: he is told which ones are,
+ * unpacks them, and says so if one cannot be.
+ *
  * It belongs to the caller, and the stream must be nobody else's to read. It outlives its stream.
  */
 #ifndef RL_RT_WEBSOCKET_H
@@ -30,6 +33,7 @@ enum rl_websocket_state {
 
 struct rl_websocket_config {
 	bool client;
+	bool packed;                     /* messages may be */
 	uint64_t message_max, frame_max; /* bytes */
 	uint64_t seed[2];                /* of the masks, for a client: random */
 };
@@ -62,6 +66,7 @@ struct rl_websocket {
 	uint8_t op;                  /* of the message under way; 0: none */
 	uint8_t control_len, reason_len;
 	bool in_frame, ready;
+	bool packed;                 /* the message under way */
 	char control[RL_WSFRAME_CONTROL_MAX]; /* payload of the last ping */
 	char reason[RL_WEBSOCKET_REASON_MAX];
 };
@@ -82,6 +87,10 @@ static inline bool rl_websocket_is_text(const struct rl_websocket *w)
 {
 	return w->op == RL_WS_TEXT;
 }
+static inline bool rl_websocket_is_packed(const struct rl_websocket *w)
+{
+	return w->packed;
+}
 
 /* Is there something for a reader? */
 static inline bool rl_websocket_has_news(const struct rl_websocket *w)
@@ -90,7 +99,8 @@ static inline bool rl_websocket_has_news(const struct rl_websocket *w)
 }
 
 /* Queue a message, between rl_out_begin and rl_out_end: 0 or -ENOMEM. */
-int rl_websocket_write(struct rl_websocket *w, unsigned op, const char *data, size_t len);
+int rl_websocket_write(struct rl_websocket *w, unsigned op, bool packed, const char *data,
+	size_t len);
 /* Queue a ping or a pong at once, without waiting for others. 0; -ENOBUFS: far too much is queued;
  * or why nothing can be sent. */
 int rl_websocket_control(struct rl_websocket *w, unsigned op, const char *data, size_t len);
@@ -98,6 +108,8 @@ int rl_websocket_control(struct rl_websocket *w, unsigned op, const char *data, 
 void rl_websocket_close(struct rl_websocket *w, unsigned code, const char *reason, size_t len);
 /* Close, and leave the end of the stream to whoever owns it. */
 void rl_websocket_leave(struct rl_websocket *w, unsigned code);
+/* What is wrong with a message that was packed: it is closed with the code of the error. */
+void rl_websocket_refuse(struct rl_websocket *w, int error);
 /* Nothing came back: it ends with this code. */
 void rl_websocket_fail(struct rl_websocket *w, int code);
 /* Is the handshake of the end done, as far as this side waits for it? */
