@@ -67,10 +67,41 @@ TEST(addresses_are_written_as_they_are_read)
 	CHECK_EQ(format("1.2.3", 80, ""), -1);
 }
 
-TEST(only_internet_addresses_are_loaded)
+TEST(unix_sockets_have_paths_and_names)
+{
+	struct rl_addr a;
+	char host[RL_ADDR_HOST_MAX], longest[140] = "unix:/";
+	uint16_t port;
+	CHECK_EQ(split("unix:/run/a b:c.sock", "unix:/run/a b:c.sock", 0), 0);
+	CHECK_EQ(split("unix:@name", "unix:@name", 0), 0);
+	CHECK_EQ(split("unix:80", "unix", 80), 0);
+	CHECK_EQ(split("unix:/", "", 0), -EINVAL);
+	CHECK_EQ(split("unix:run/a", "", 0), -EINVAL);
+	CHECK_EQ(rl_addr_split("unix:/a\0b", 9, host, &port), -EINVAL);
+	memset(longest + 6, 'a', RL_ADDR_PATH_MAX - 1);
+	CHECK_EQ(split(longest, longest, 0), 0);
+	CHECK_EQ(format(longest, 0, longest), 0);
+	CHECK_EQ(format("unix:/run/a.sock", 0, "unix:/run/a.sock"), 0);
+	CHECK_EQ(format("unix:@name", 0, "unix:@name"), 0);
+	longest[6 + RL_ADDR_PATH_MAX - 1] = 'a';
+	CHECK_EQ(split(longest, "", 0), -EINVAL);
+	CHECK_EQ(rl_addr_parse(&a, longest, 0), -EINVAL);
+	CHECK_EQ(rl_addr_parse(&a, "unix:@name", 0), 0);
+	CHECK(rl_addr_path(&a) == NULL);
+	CHECK_EQ(rl_addr_parse(&a, "unix:/a", 0), 0);
+	CHECK_EQ(strcmp(rl_addr_path(&a), "/a"), 0);
+	rl_addr_parse(&a, "1.2.3.4", 0);
+	CHECK(rl_addr_path(&a) == NULL);
+}
+
+TEST(only_known_families_are_loaded)
 {
 	struct rl_addr a, b;
+	char text[RL_ADDR_TEXT_MAX];
 	struct sockaddr sa = {.sa_family = AF_UNIX};
+	CHECK_EQ(rl_addr_load(&b, &sa, sizeof sa.sa_family), 0);
+	CHECK_EQ(rl_addr_format(&b, text), 5);
+	sa.sa_family = AF_NETLINK;
 	rl_addr_parse(&a, "::1", 7);
 	CHECK_EQ(rl_addr_load(&b, &a.sa, a.len), 0);
 	CHECK_EQ(memcmp(&a, &b, sizeof a), 0);
@@ -122,7 +153,8 @@ int main(void)
 	RUN(host_and_port_are_told_apart);
 	RUN(what_is_no_address_is_refused);
 	RUN(addresses_are_written_as_they_are_read);
-	RUN(only_internet_addresses_are_loaded);
+	RUN(unix_sockets_have_paths_and_names);
+	RUN(only_known_families_are_loaded);
 	RUN(an_address_has_a_network);
 	RUN(families_take_turns_and_keep_their_order);
 	return FINISH();

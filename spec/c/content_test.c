@@ -2,6 +2,7 @@
 /* content_test: files that are opened and brought into memory without waiting, and who has them. */
 #define _GNU_SOURCE
 #include "world.h"
+#include "scarce.h"
 
 #include "rt/content.h"
 
@@ -116,6 +117,41 @@ TEST(what_was_seen_in_memory_is_not_looked_at_again)
 	world_close(&w);
 }
 
+/* Whatever fails, nothing stays open. */
+static void play_content(void)
+{
+	struct world w;
+	struct rl_content *c = NULL, *root = NULL, *below = NULL;
+	int fd = open(name, O_RDONLY);
+	CHECK(world_open(&w, "sim", 1, scarce.before % 2 ? "cold_file=1" : NULL));
+	int err = SCARCE(rl_content_open(w.net, NULL, "/tmp", false, &root));
+	CHECK(err == 0 || (err == -ENOMEM && scarce.failed > 0));
+	for (int i = 0; i < 20 && root && !root->done; i++)
+		SCARCE((world_step(&w, 2), 0));
+	if (root && root->done) {
+		err = SCARCE(rl_content_open(w.net, root, name + 5, false, &below));
+		CHECK(err == 0 || (err == -ENOMEM && scarce.failed > 0));
+		if (scarce.before % 3)
+			WORLD_UNTIL(&w, !below || below->done);
+	}
+	err = SCARCE(rl_content_adopt(w.net, fd, &c));
+	CHECK(err == 0 || (err == -ENOMEM && scarce.failed > 0));
+	struct rl_content *all[] = {root, below, c};
+	for (int i = 0; i < 3; i++)
+		if (all[i])
+			rl_content_disown(all[i]);
+	world_settle(&w);
+	CHECK_EQ(w.handles, 0);
+	world_close(&w);
+	CHECK(fcntl(fd, F_GETFD) >= 0);
+	close(fd);
+}
+
+TEST(memory_runs_out_at_every_allocation)
+{
+	scarce_play(play_content, 3);
+}
+
 int main(void)
 {
 	static char data[10000];
@@ -128,6 +164,7 @@ int main(void)
 	RUN(the_end_of_a_run_closes_what_is_open);
 	RUN(a_descriptor_stays_its_owners);
 	RUN(what_was_seen_in_memory_is_not_looked_at_again);
+	RUN(memory_runs_out_at_every_allocation);
 	unlink(name);
 	return FINISH();
 }

@@ -2,6 +2,7 @@
 /* outfile_test: a file behind what a stream has queued: its bytes, its order, and its end. */
 #define _GNU_SOURCE
 #include "world.h"
+#include "scarce.h"
 
 #include "base/rand.h"
 #include "rt/outfile.h"
@@ -236,6 +237,45 @@ TEST(an_end_at_any_moment_leaves_nothing)
 	}
 }
 
+/* The receiver gets a head and a range, twice, or a beginning of that. */
+static void play_file(void)
+{
+	static char want[2 * 8000], got[2 * 8000];
+	struct scene sc;
+	int64_t lens[] = {200, 7000};
+	uint32_t len = 0;
+	if (!scene_open(&sc, "sim", 1, scarce.before % 2 ? "cold_file=0.5" : NULL))
+		return;
+	for (int i = 0; i < 2; i++) {
+		memcpy(want + len, "head", 4);
+		memcpy(want + len + 4, data + 3, (size_t)lens[i]);
+		len += 4 + (uint32_t)lens[i];
+		int status = SCARCE(rl_out_begin(sc.a, false));
+		CHECK(status == 0 || scarce.failed > 0);
+		if (status == 0)
+			status = SCARCE(rl_out_write(sc.a, "head", 4));
+		if (status == 0)
+			status = SCARCE(rl_outfile_write(sc.a, sc.c, 3, lens[i]));
+		if (sc.a->out)
+			rl_out_end(sc.a, status < 0 ? status : 0);
+		else
+			break;
+		SCARCE(rl_stream_expect(sc.b, len, len));
+		for (int k = 0; k < 60; k++)
+			SCARCE((world_step(&sc.w, 2), 0));
+	}
+	CHECK(sc.b->in.len <= len && (sc.b->in.len == len || scarce.failed > 0));
+	rl_bytes_copy(&sc.b->in, 0, got, sc.b->in.len);
+	CHECK(memcmp(got, want, sc.b->in.len) == 0);
+	CHECK(rl_outfile_sent(sc.c) != 1);
+	scene_close(&sc);
+}
+
+TEST(memory_runs_out_at_every_allocation)
+{
+	scarce_play(play_file, 4);
+}
+
 int main(void)
 {
 	struct rl_rand rand;
@@ -254,6 +294,7 @@ int main(void)
 	RUN(nor_does_it_go_on_when_that_is_seen_later);
 	RUN(what_there_is_room_for_is_sent_at_once);
 	RUN(an_end_at_any_moment_leaves_nothing);
+	RUN(memory_runs_out_at_every_allocation);
 	unlink(name);
 	return FINISH();
 }

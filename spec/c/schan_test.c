@@ -488,9 +488,11 @@ static int ended(struct actor *a, struct rl_task *t)
 	return t->results > 0 ? a->got_code : t->result;
 }
 
+/* The last one closes even if a consumer is to do it in the middle, who may have got too little to
+ * know that it was time. */
 static enum rl_ran produced(struct rl_shard *s)
 {
-	if (atomic_fetch_sub(&play.producing, 1) == 1 && !play.closes)
+	if (atomic_fetch_sub(&play.producing, 1) == 1)
 		rl_schan_close(s, chan, NULL, NULL);
 	return RL_RAN_ENDED;
 }

@@ -79,11 +79,44 @@ TEST(the_wildcard_resolves_to_this_host)
 	CHECK_EQ(rl_sim_addr_port(&b), 80);
 }
 
+static union rl_sim_addr local(const char *path, socklen_t len)
+{
+	union rl_sim_addr a;
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	memcpy(un.sun_path, path, len);
+	CHECK_EQ(rl_sim_addr_load(&a, AF_UNIX, (struct sockaddr *)&un,
+		(socklen_t)(RL_SIM_ADDR_PATH + len)), 0);
+	return a;
+}
+
+TEST(unix_sockets_are_known_by_their_path)
+{
+	union rl_sim_addr a = local("/a", 3), b = local("/a", 3), c = local("/ab", 4);
+	union rl_sim_addr named = local("\0a", 2), none = {.sa.sa_family = AF_UNIX};
+	union rl_sim_addr four_ = four(INADDR_ANY, 0);
+	struct sockaddr_un un;
+	socklen_t len = sizeof un;
+
+	CHECK(rl_sim_addr_overlaps(&a, &b));
+	CHECK(!rl_sim_addr_overlaps(&a, &c));
+	CHECK(!rl_sim_addr_overlaps(&a, &named));
+	CHECK(!rl_sim_addr_overlaps(&a, &four_));
+	CHECK_EQ(rl_sim_addr_port(&a), 0);
+	CHECK_EQ(rl_sim_addr_len(&none), RL_SIM_ADDR_PATH);
+	CHECK_EQ(rl_sim_addr_len(&named), RL_SIM_ADDR_PATH + 2);
+	rl_sim_addr_store(&a, (struct sockaddr *)&un, &len);
+	CHECK_EQ(len, RL_SIM_ADDR_PATH + 3);
+	CHECK_EQ(strcmp(un.sun_path, "/a"), 0);
+	CHECK_EQ(rl_sim_addr_load(&a, AF_UNIX, (struct sockaddr *)&un, RL_SIM_ADDR_PATH), -EINVAL);
+}
+
 int main(void)
 {
 	RUN(load_checks_family_and_length);
 	RUN(store_cuts_and_tells_the_whole_length);
 	RUN(the_wildcard_overlaps_its_family);
 	RUN(the_wildcard_resolves_to_this_host);
+	RUN(unix_sockets_are_known_by_their_path);
 	return FINISH();
 }

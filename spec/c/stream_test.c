@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* stream_test: receiving, limits and the end of connections, on sim and on uring. */
 #include "world.h"
+#include "scarce.h"
 
 #include <stdlib.h>
 
@@ -376,6 +377,64 @@ TEST(the_end_of_the_run_frees_everything)
 	}
 }
 
+/* At the high-water mark the next writer waits, one byte below it does not. */
+TEST(writers_wait_from_the_high_water_mark_on)
+{
+	static char text[1000];
+	struct world w;
+	struct rl_stream *a = NULL, *b = NULL;
+	if (!world_open(&w, "sim", 1, NULL) || !world_pair(&w, &a, &b))
+		return;
+	CHECK_EQ(rl_stream_extend(a), 0);
+	a->more->write_high = sizeof text;
+	CHECK_EQ(rl_out_begin(a, false), 0);
+	rl_out_end(a, rl_out_write(a, text, sizeof text - 1));
+	CHECK_EQ(rl_out_begin(a, false), 0);
+	rl_out_end(a, rl_out_write(a, text, 1));
+	CHECK_EQ(rl_out_begin(a, false), 1);
+	rl_out_end(a, 0);
+	world_drop(&a);
+	world_drop(&b);
+	world_settle(&w);
+	world_close(&w);
+}
+
+/* What is received is what was sent, up to where memory ran out. */
+static void play_stream(void)
+{
+	static char sent[4000], got[4000];
+	struct world w;
+	struct rl_stream *a = NULL, *b = NULL;
+	if (!world_open(&w, "sim", 1, NULL) || !world_pair(&w, &a, &b))
+		return;
+	for (size_t i = 0; i < sizeof sent; i++)
+		sent[i] = (char)(i % 251);
+	CHECK_EQ(SCARCE(rl_stream_extend(b)), scarce.failed ? -ENOMEM : 0);
+	int err = SCARCE(rl_out_begin(a, false));
+	for (size_t i = 0; i < sizeof sent && err >= 0; i += 500)
+		err = SCARCE(rl_out_write(a, sent + i, 500));
+	if (a->out)
+		rl_out_end(a, err < 0 ? err : 0);
+	CHECK(err >= 0 || scarce.failed > 0);
+	SCARCE(rl_stream_expect(b, sizeof sent, sizeof sent));
+	for (int i = 0; i < 40; i++)
+		SCARCE((world_step(&w, 2), 0));
+	uint32_t len = b->in.len;
+	CHECK(len == sizeof sent || scarce.failed > 0);
+	rl_bytes_copy(&b->in, 0, got, len);
+	CHECK(memcmp(got, sent, len) == 0);
+	rl_stream_consume(b, len);
+	world_drop(&a);
+	world_drop(&b);
+	world_settle(&w);
+	world_close(&w);
+}
+
+TEST(memory_runs_out_at_every_allocation)
+{
+	scarce_play(play_stream, 5);
+}
+
 int main(void)
 {
 	RUN(bytes_arrive_and_writes_of_one_turn_are_one_send);
@@ -390,5 +449,7 @@ int main(void)
 	RUN(no_byte_is_lost_or_mixed_up_under_passing_faults);
 	RUN(a_broken_connection_leaves_nothing_behind);
 	RUN(the_end_of_the_run_frees_everything);
+	RUN(writers_wait_from_the_high_water_mark_on);
+	RUN(memory_runs_out_at_every_allocation);
 	return FINISH();
 }
