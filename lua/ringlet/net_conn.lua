@@ -252,7 +252,7 @@ function Conn:abort()
 end
 
 --- The peer's address.
--- @treturn string "host:port"
+-- @treturn string "host:port"; of a Unix socket "unix:/path", mostly without a path: "unix:"
 -- @fails "ECLOSED", "ENOTCONN"
 -- @source getpeername(2)
 function Conn:peername()
@@ -273,6 +273,19 @@ function Conn:sockname()
     return name
   end
   return fail(code)
+end
+
+--- Who is at the other end of a Unix socket: the process that connected or, for who connected, that
+-- listens.
+-- @treturn table {pid=, uid=, gid=}
+-- @fails "EOPNOTSUPP" when it is no Unix socket; "ECLOSED"
+-- @source SO_PEERCRED in unix(7)
+function Conn:credentials()
+  local pid, uid, gid = core.conn_credentials(self)
+  if pid then
+    return {pid = pid, uid = uid, gid = gid}
+  end
+  return fail(uid)
 end
 
 local TIMEOUTS = {read = "number", write = "number", idle = "number"}

@@ -7,7 +7,10 @@ local keepalive = require "ringlet.net_keepalive"
 
 local M = {}
 
-local NO_HOST = -2 -- ENOENT
+local NO_HOST, REFUSED, IN_USE = -2, -111, -98 -- ENOENT, ECONNREFUSED, EADDRINUSE
+
+-- Of a Unix socket's file: for its owner alone.
+local MODE = "600"
 
 -- Look a host up; a lookup, or nil, code.
 function M.resolve(host, port, passive, due)
@@ -34,6 +37,38 @@ function M.lookup_failed(host, code)
   return fail(code)
 end
 
+-- A file is left of a Unix socket that nobody listens on. Parks.
+local function is_stale(host)
+  local dial = core.net_dial(host, 0)
+  if not dial then
+    return false
+  end
+  local conn, code
+  repeat
+    conn, code = core.net_dial_wait(dial)
+  until conn ~= true
+  core.net_dial_close(dial)
+  if conn then
+    core.conn_abort(conn)
+  end
+  return code == REFUSED
+end
+
+local function listen_unix(host, opts)
+  local mode = tonumber(opts.mode or MODE, 8)
+  local listener, code = core.net_listen(host, 0, opts.backlog, false, false, mode)
+  if not listener and code == IN_USE and host:find "^unix:/" and is_stale(host)
+    and core.net_unlink(host:sub(6)) then
+    listener, code = core.net_listen(host, 0, opts.backlog, false, false, mode)
+  end
+  return listener, code
+end
+
+--- Is this the address of a Unix socket, as net_split gives it?
+function M.is_unix(host)
+  return host:find "^unix:[/@]" ~= nil
+end
+
 -- A listener | nil, msg, code. `reuseport` is set for what several shards listen on.
 function M.open(host, port, opts, reuseport)
   reuseport = reuseport or opts.reuseport
@@ -43,7 +78,9 @@ function M.open(host, port, opts, reuseport)
     host = "127.0.0.1"
   end
   local listener, code, lookup
-  if core.net_is_literal(host, port) then
+  if M.is_unix(host) then
+    listener, code = listen_unix(host, opts)
+  elseif core.net_is_literal(host, port) then
     listener, code = core.net_listen(host, port, opts.backlog, reuseport, opts.v6only)
   else
     lookup, code = M.resolve(host, port, true)

@@ -273,13 +273,15 @@ static int listen_on(lua_State *L, const struct rl_addr *addr, int arg)
 		.backlog = (int)luaL_optinteger(L, arg, 0),
 		.reuseport = lua_toboolean(L, arg + 1),
 		.v6only = lua_toboolean(L, arg + 2),
+		.mode = (unsigned)luaL_optinteger(L, arg + 3, 0600),
 	};
 	struct rl_listener **handle = new_handle(L, "ringlet.listener");
 	int err = rl_listener_open(net, addr, &config, handle);
 	return err < 0 ? rl_lua_fail(L, err) : 1;
 }
 
-/* host, port in numbers, [backlog], [reuseport], [v6only] -> listener | nil, code */
+/* host, port in numbers, [backlog], [reuseport], [v6only], [mode of a Unix socket's file] ->
+ * listener | nil, code */
 static int lnet_listen(lua_State *L)
 {
 	struct rl_addr addr;
@@ -671,6 +673,7 @@ void rl_lua_open_net(lua_State *L, struct rl_lua *h)
 	n->crew_class = new_class(L, n, "ringlet.crew", crew_methods);
 	lua_pop(L, 3);
 	rl_lnet_open_conn(L, n);
+	rl_lnet_open_unix(L, n);
 	rl_lnet_open_spread(L, n);
 	rl_lnet_open_content(L, n);
 	rl_lnet_open_http(L, n);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sim_net: TCP in memory. Virtual descriptors, addresses and ports, connections with bounded
- * buffers, and the calls of the seam that act on a socket at once. Who gets which error after a FIN
- * or a reset follows Linux, but that the reader always learns of a reset, even after a sender.
+ * sim_net: TCP and Unix sockets in memory. Virtual descriptors, addresses and ports, connections
+ * with bounded buffers, and the calls of the seam that act on a socket at once. Who gets which
+ * error after a FIN or a reset follows Linux, but that the reader always learns of a reset, even
+ * after a sender.
  *
  * Invariants: a socket lives while anything refers to it: its descriptor, each op in flight on it,
  * or the backlog of its listener. So closing a descriptor under an armed op ends neither the op nor
  * the connection, and a reused descriptor never reaches the old socket. `peer` is mutual or NULL. A
  * byte is in exactly one place: the sender's op, the receiver's `in`, or a provided buffer.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* struct ucred */
+#endif
 #include "os/sim.h"
 
 #include "base/check.h"
@@ -16,6 +20,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FD_BASE        (1 << 20)
 #ifndef RL_SIM_FDS_MAX
@@ -306,6 +311,8 @@ static bool port_conflicts(struct rl_sim_net *net, struct rl_sim_sock *s,
 
 		if (o == s || !o->bound || !rl_sim_addr_overlaps(&o->local, a))
 			continue;
+		if (a->sa.sa_family == AF_UNIX && !o->connected)
+			return true;
 		if (opt_int(s, SO_REUSEPORT, 0) && opt_int(o, SO_REUSEPORT, 0))
 			continue;
 		if (opt_int(s, SO_REUSEADDR, 0) && opt_int(o, SO_REUSEADDR, 0) && !o->listening)
@@ -317,7 +324,7 @@ static bool port_conflicts(struct rl_sim_net *net, struct rl_sim_sock *s,
 
 static int sock_bind(struct rl_sim_net *net, struct rl_sim_sock *s, union rl_sim_addr a)
 {
-	if (rl_sim_addr_port(&a) == 0) {
+	if (rl_sim_addr_port(&a) == 0 && a.sa.sa_family != AF_UNIX) {
 		int port = port_choose(net);
 
 		if (port < 0)
@@ -434,11 +441,14 @@ static int establish(struct rl_sim *sim, struct rl_sim_sock *s, struct rl_sim_so
 	return 0;
 }
 
-/* Unless bound already, `s` gets a port and the address it connects to, both being this host. */
+/* Unless bound already, or a Unix socket, `s` gets a port and the address it connects to, both
+ * being this host. */
 static int bind_to_reach(struct rl_sim *sim, struct rl_sim_sock *s, const union rl_sim_addr *to)
 {
 	union rl_sim_addr from = *to;
 
+	if (to->sa.sa_family == AF_UNIX)
+		return 0;
 	rl_sim_addr_set_port(&from, s->bound ? rl_sim_addr_port(&s->local) : 0);
 	if (!s->bound)
 		return sock_bind(sim->net, s, from);
@@ -461,7 +471,7 @@ int rl_sim_net_connect(struct rl_sim *sim, struct rl_sim_sock *s, const struct s
 	rl_sim_addr_resolve_any(&to);
 	l = listener_find(sim, &to);
 	if (!l)
-		return -ECONNREFUSED;
+		return to.sa.sa_family == AF_UNIX && to.un.sun_path[0] ? -ENOENT : -ECONNREFUSED;
 	if (l->backlog_len >= l->backlog_max) {
 		*full = l;
 		return -EAGAIN;
@@ -500,7 +510,7 @@ int rl_sim_net_socket(struct rl_os *os, int family, int type)
 	struct rl_sim_sock *s;
 	int fd;
 
-	if (family != AF_INET && family != AF_INET6)
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return -EAFNOSUPPORT;
 	if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM)
 		return -ESOCKTNOSUPPORT;
@@ -600,6 +610,15 @@ static void get_tcp_info(const struct rl_sim_sock *s, void *v, socklen_t *n)
 	memcpy(v, &info, *n);
 }
 
+/* The peer is this process. */
+static void get_peercred(void *v, socklen_t *n)
+{
+	struct ucred cred = {.pid = getpid(), .uid = geteuid(), .gid = getegid()};
+	if (*n > sizeof cred)
+		*n = sizeof cred;
+	memcpy(v, &cred, *n);
+}
+
 int rl_sim_net_getsockopt(struct rl_os *os, int fd, int level, int name, void *v, socklen_t *n)
 {
 	struct rl_sim_sock *s = rl_sim_net_find(sim_of(os), fd);
@@ -612,6 +631,10 @@ int rl_sim_net_getsockopt(struct rl_os *os, int fd, int level, int name, void *v
 	if (level == IPPROTO_TCP && name == TCP_INFO) {
 		get_tcp_info(s, v, n);
 		return 0;
+	}
+	if (level == SOL_SOCKET && name == SO_PEERCRED && s->local.sa.sa_family == AF_UNIX) {
+		get_peercred(v, n);
+		return s->connected ? 0 : -ENOTCONN;
 	}
 	o = opt_find(s, level, name);
 	value = o ? 0 : opt_missing(s, level, name);

@@ -8,8 +8,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+#define UNIX "unix:"
+#define UNIX_LEN (sizeof UNIX - 1)
 
 static int parse_port(const char *s, size_t len, uint16_t *port)
 {
@@ -35,8 +39,29 @@ static bool is_host_char(char c)
 		|| strchr("-._:%", c) != NULL;
 }
 
+/* "unix:" and an absolute path, or "@" and a name. */
+static bool is_unix(const char *text, size_t len)
+{
+	if (len <= UNIX_LEN || memcmp(text, UNIX, UNIX_LEN) != 0)
+		return false;
+	return text[UNIX_LEN] == '/' || text[UNIX_LEN] == '@';
+}
+
+static int split_unix(const char *text, size_t len, char *host, uint16_t *port)
+{
+	size_t path_len = len - UNIX_LEN;
+	if (path_len < 2 || path_len > RL_ADDR_PATH_MAX || memchr(text, '\0', len))
+		return -EINVAL;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	*port = 0;
+	return 0;
+}
+
 int rl_addr_split(const char *text, size_t len, char *host, uint16_t *port)
 {
+	if (is_unix(text, len))
+		return split_unix(text, len, host, port);
 	const char *end = text + len, *colon = memrchr(text, ':', len);
 	if (!colon)
 		return -EINVAL;
@@ -59,6 +84,20 @@ int rl_addr_split(const char *text, size_t len, char *host, uint16_t *port)
 	return parse_port(colon + 1, (size_t)(end - colon - 1), port);
 }
 
+/* A name of the abstract name space has no final 0, and "@" stands for its first byte. */
+static int parse_unix(struct rl_addr *out, const char *path)
+{
+	size_t len = strlen(path);
+	if (len > RL_ADDR_PATH_MAX)
+		return -EINVAL;
+	out->un.sun_family = AF_UNIX;
+	memcpy(out->un.sun_path, path, len);
+	if (path[0] == '@')
+		out->un.sun_path[0] = '\0';
+	out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (path[0] == '/'));
+	return 0;
+}
+
 int rl_addr_parse(struct rl_addr *out, const char *host, uint16_t port)
 {
 	memset(out, 0, sizeof *out);
@@ -74,6 +113,8 @@ int rl_addr_parse(struct rl_addr *out, const char *host, uint16_t port)
 		out->len = sizeof out->in6;
 		return 0;
 	}
+	if (is_unix(host, strlen(host)))
+		return parse_unix(out, host + UNIX_LEN);
 	return -EINVAL;
 }
 
@@ -85,6 +126,8 @@ int rl_addr_load(struct rl_addr *out, const struct sockaddr *sa, socklen_t len)
 		want = sizeof out->in4;
 	else if (len >= (socklen_t)sizeof sa->sa_family && sa->sa_family == AF_INET6)
 		want = sizeof out->in6;
+	else if (len >= (socklen_t)sizeof sa->sa_family && sa->sa_family == AF_UNIX)
+		want = len <= (socklen_t)sizeof out->un ? len : 0;
 	if (want == 0 || len < want)
 		return -EAFNOSUPPORT;
 	memcpy(&out->sa, sa, want);
@@ -92,9 +135,21 @@ int rl_addr_load(struct rl_addr *out, const struct sockaddr *sa, socklen_t len)
 	return 0;
 }
 
+/* The kernel's length may or may not count a final 0. */
+static int format_unix(const struct rl_addr *a, char *out)
+{
+	const char *path = a->un.sun_path;
+	size_t len = a->len - offsetof(struct sockaddr_un, sun_path);
+	if (len > 0 && path[0] == '\0')
+		return snprintf(out, RL_ADDR_TEXT_MAX, UNIX "@%.*s", (int)len - 1, path + 1);
+	return snprintf(out, RL_ADDR_TEXT_MAX, UNIX "%.*s", (int)len, path);
+}
+
 int rl_addr_format(const struct rl_addr *a, char *out)
 {
 	char host[INET6_ADDRSTRLEN];
+	if (a->sa.sa_family == AF_UNIX)
+		return format_unix(a, out);
 	if (a->sa.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof host);
 		return snprintf(out, RL_ADDR_TEXT_MAX, "%s:%u", host, ntohs(a->in4.sin_port));
@@ -110,6 +165,8 @@ int rl_addr_format(const struct rl_addr *a, char *out)
 size_t rl_addr_network(const struct rl_addr *a, unsigned bits, unsigned char *out)
 {
 	const unsigned char *bytes = a->in6.sin6_addr.s6_addr;
+	if (a->sa.sa_family == AF_UNIX)
+		return 0;
 	if (a->sa.sa_family == AF_INET) {
 		memcpy(out, &a->in4.sin_addr, 4);
 		return 4;
@@ -123,6 +180,11 @@ size_t rl_addr_network(const struct rl_addr *a, unsigned bits, unsigned char *ou
 		out[i] = left >= 8 ? bytes[i] : (unsigned char)(bytes[i] & ~(0xff >> left));
 	}
 	return 16;
+}
+
+const char *rl_addr_path(const struct rl_addr *a)
+{
+	return a->sa.sa_family == AF_UNIX && a->un.sun_path[0] == '/' ? a->un.sun_path : NULL;
 }
 
 /* The first of `list[from..n)` with this family, or not; n: none. */

@@ -30,7 +30,8 @@ static int attempt_start(struct rl_dial *d, struct rl_attempt *a)
 	int on = 1, fd = os->ops->socket(os, a->addr.sa.sa_family, SOCK_STREAM);
 	if (fd < 0)
 		return fd;
-	os->ops->setsockopt(os, fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (a->addr.sa.sa_family != AF_UNIX)
+		os->ops->setsockopt(os, fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	a->op.kind = RL_OP_CONNECT;
 	a->op.done = attempt_done;
 	a->op.fd = fd;

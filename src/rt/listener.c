@@ -7,7 +7,8 @@
  *
  * Finishing: no accept is in flight when the kernel's queue is looked at, and the socket is closed
  * at once when that is empty. A handshake that ends between the two is lost, as are those that have
- * not ended: nothing but closing keeps the kernel from taking more.
+ * not ended: nothing but closing keeps the kernel from taking more. Of Unix sockets the kernel does
+ * not say what is queued: that is what no accept has taken because of a limit.
  */
 #include "rt/listener.h"
 
@@ -46,6 +47,16 @@ static void accept_stop(struct rl_listener *l)
 	rl_os_cancel(l->net->os, &l->op);
 }
 
+/* Nobody else can find it from now on. */
+static void remove_file(struct rl_listener *l)
+{
+	if (!l->file)
+		return;
+	rl_sockfile_remove(l->file);
+	free(l->file);
+	l->file = NULL;
+}
+
 /* Connections that wait in the kernel to be accepted: tcp_get_info(), of a listening socket. */
 static unsigned kernel_queue_len(struct rl_listener *l)
 {
@@ -62,6 +73,7 @@ static void close_socket(struct rl_listener *l)
 	l->gone = true;
 	--*l->net->handles;
 	rl_alarm_stop(l->net->shard, &l->retry);
+	remove_file(l);
 	l->net->os->ops->close_now(l->net->os, l->op.fd);
 	if (!l->net->stopping)
 		rl_waitq_wake(l->net->shard, &l->acceptors, 0, true);
@@ -213,6 +225,7 @@ void rl_listener_close(struct rl_listener *l)
 		return;
 	l->closed = true;
 	rl_alarm_stop(l->net->shard, &l->retry);
+	remove_file(l);
 	accept_stop(l);
 	drop_queue(l);
 	if (l->holds)
@@ -300,6 +313,7 @@ static void item_stop(struct rl_net_item *item)
 {
 	struct rl_listener *l = rl_container(item, struct rl_listener, item);
 	rl_alarm_stop(l->net->shard, &l->retry);
+	remove_file(l);
 	drop_queue(l);
 	if (l->holds)
 		l->net->shard->holds--;
@@ -328,6 +342,8 @@ static int set_options(struct rl_os *os, int fd, const struct rl_addr *addr,
 	const struct rl_listener_config *config)
 {
 	int on = 1, v6only = config->v6only;
+	if (addr->sa.sa_family == AF_UNIX)
+		return os->closed_world ? 0 : rl_sockfile_mode(fd, config->mode);
 	int err = os->ops->setsockopt(os, fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (err == 0 && config->reuseport)
 		err = os->ops->setsockopt(os, fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
@@ -338,8 +354,18 @@ static int set_options(struct rl_os *os, int fd, const struct rl_addr *addr,
 	return err;
 }
 
+/* A socket in memory makes no file. */
+static int note_file(struct rl_os *os, const struct rl_addr *addr, struct rl_sockfile **file)
+{
+	const char *path = rl_addr_path(addr);
+	if (!path || os->closed_world)
+		return 0;
+	*file = malloc(sizeof **file);
+	return *file ? rl_sockfile_note(*file, path) : -ENOMEM;
+}
+
 static int open_socket(struct rl_os *os, const struct rl_addr *addr,
-	const struct rl_listener_config *config)
+	const struct rl_listener_config *config, struct rl_sockfile **file)
 {
 	int fd = os->ops->socket(os, addr->sa.sa_family, SOCK_STREAM);
 	if (fd < 0)
@@ -347,6 +373,8 @@ static int open_socket(struct rl_os *os, const struct rl_addr *addr,
 	int err = set_options(os, fd, addr, config);
 	if (err == 0)
 		err = os->ops->bind(os, fd, &addr->sa, addr->len);
+	if (err == 0)
+		err = note_file(os, addr, file);
 	if (err == 0)
 		err = os->ops->listen(os, fd, config->backlog > 0 ? config->backlog : BACKLOG);
 	if (err == 0)
@@ -384,9 +412,10 @@ int rl_listener_open(struct rl_net *net, const struct rl_addr *addr,
 	struct rl_listener *l = listener_new(net);
 	if (!l)
 		return -ENOMEM;
-	l->op.fd = open_socket(net->os, addr, config);
+	l->op.fd = open_socket(net->os, addr, config, &l->file);
 	if (l->op.fd < 0) {
 		int err = l->op.fd;
+		remove_file(l);
 		free(l);
 		return err;
 	}

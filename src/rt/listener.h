@@ -5,10 +5,14 @@
  * waits in the queue. Owned and freed as streams are.
  *
  * An inlet is a listener without a socket: other shards feed it with what they accepted.
+ *
+ * The file of a Unix socket is there while it listens: closing removes it, unless another is there
+ * by then. What listens no more may have left one: binding then fails with -EADDRINUSE.
  */
 #ifndef RL_RT_LISTENER_H
 #define RL_RT_LISTENER_H
 
+#include "os/sockfile.h"
 #include "rt/addr.h"
 #include "rt/net.h"
 #include "rt/wait.h"
@@ -17,6 +21,7 @@ struct rl_listener_config {
 	int backlog;    /* 0: default */
 	bool reuseport;
 	bool v6only;
+	unsigned mode;  /* of the file of a Unix socket */
 };
 
 struct rl_listener {
@@ -31,6 +36,7 @@ struct rl_listener {
 	int err;                     /* why nothing will be accepted any more */
 	int shortage;                /* the last passing error */
 	uint64_t accepted, shortages;
+	struct rl_sockfile *file;    /* of a Unix socket; NULL: none */
 	bool closed, paused, cancelled, finishing, gone, dead, holds;
 };
 
