@@ -2,6 +2,7 @@
 -- deadlock: what run says when nothing can go on: who waits for what, since when, made where.
 
 local core = require "ringlet.core"
+local stacks = require "ringlet.stacks"
 local task = require "ringlet.task"
 
 local unpack = table.unpack or rawget(_G, "unpack")
@@ -11,47 +12,10 @@ local M = {}
 -- How many tasks are listed.
 local LISTED = 100
 
--- How the names of our own source files begin.
-local LIBRARY = debug.getinfo(1, "S").source:gsub("deadlock%.lua$", "")
-
-local function is_ours(info)
-  return info.source:sub(1, #LIBRARY) == LIBRARY
-end
-M.is_ours = is_ours
-
--- What a function of the library was called on: the channel, mutex, ... among its locals.
-local OBJECT = {self = true, ch = true, scope = true, server = true,
-  pool = true}
-
-local function object_at(co, level)
-  local i = 1
-  local name, value = debug.getlocal(co, level, i)
-  while name do
-    if OBJECT[name] then
-      return tostring(value)
-    elseif name == "cases" then
-      return ("%d cases"):format(#value)
-    end
-    i = i + 1
-    name, value = debug.getlocal(co, level, i)
-  end
-end
-
 -- The object a parked task waits for and the innermost line of its stack that is not ours.
 function M.place(co)
-  local object
-  for level = 0, 100 do
-    local info = debug.getinfo(co, level, "Sl")
-    if not info then
-      break
-    elseif info.currentline >= 0 then
-      if not is_ours(info) then
-        return object, info.short_src .. ":" .. info.currentline
-      end
-      object = object or object_at(co, level)
-    end
-  end
-  return object, "?"
+  local object, where = stacks.waits_for(co)
+  return object, where or "?"
 end
 
 local function line_of(h)

@@ -23,7 +23,13 @@ function M.set_hook(fn)
   on_stall, noted = fn, nil
 end
 
+-- Hears of stalls as well: what is called with the event.
+M.heard = nil
+
 local function call_hook(event)
+  if M.heard then
+    M.heard(event)
+  end
   if not on_stall then
     return
   end
