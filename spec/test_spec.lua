@@ -44,12 +44,52 @@ describe("ringlet.test", function()
       assert.is_truthy(tostring(err):find("2 tasks", 1, true), tostring(err))
     end)
 
+    it("says of a leaked task what it waits for, where, and where it was made; at once", function()
+      local function worker() rl.chan(2):recv() end
+      local line = debug.getinfo(1, "l").currentline
+      local err = H.raises(t.run, function()
+        rl.go(worker):name("lost one")
+        rl.go(rl.sleep, 0.9)
+      end, {backend = "sim"})
+      local text = tostring(err)
+      assert.matches("2 tasks still live after the test\nleaked, nothing can ever wake them:\n"
+        .. 'task %d+ "lost one" on shard 1 %[chan receive, 0.000 s%]:\nwaits on ringlet.chan: 0/2\n'
+        .. "[^\n]*\n[^\n]*test_spec.lua:" .. line - 1 .. "\n"
+        .. "created at [^\n]*test_spec.lua:" .. line + 2, text)
+      assert.is_nil(text:find "sleep")
+    end)
+
     it("gives what it started a moment to end", function()
       local ended
       t.run(function()
         rl.go(function() rl.sleep(0.5) ended = true end)
       end, {backend = "sim"})
       assert.is_true(ended)
+    end)
+
+    it("closes idle connections of HTTP clients, which are no leak; others are", function()
+      local http, client = require "ringlet.http", require "ringlet.http".client()
+      for _, backend in ipairs(H.BACKENDS) do
+        if not H.missing[backend] then
+          t.run(function()
+            local server = http.serve("127.0.0.1:0", function(_, res) res:send(200, "x") end)
+            local url = "http://" .. server:addr()
+            assert(http.get(url))
+            assert(client:get(url))
+            assert.equal(1, client:stats().idle)
+            rl.go(function() rl.sleep(0.05) server:stop(1) end)
+          end, {backend = backend})
+          assert.equal(0, client:stats().idle)
+        end
+      end
+      local held
+      local err = H.raises(t.run, function()
+        local server = http.serve("127.0.0.1:0", function(_, res) res:write "x" rl.sleep(1e3) end)
+        held = assert(http.stream("GET", "http://" .. server:addr()))
+        rl.go(function() rl.sleep(0.5) server:stop(0) end)
+      end, {backend = "sim"})
+      assert.is_truthy(held)
+      assert.is_truthy(tostring(err):find("left behind", 1, true), tostring(err))
     end)
 
     it("does not look for leaks with leak = false", function()

@@ -12,9 +12,13 @@
 --
 -- A test fails when its function raises, when a root task fails and nobody joins it, when it takes
 -- longer than `timeout`, and when it leaves something behind: tasks, handles, operations in flight.
+-- Idle connections of HTTP clients are closed behind it, and count as nothing.
+-- Of tasks that are leaked, because nothing can ever wake them, the failure has the stack and where
+-- they were made: see `ringlet.leaks`.
 -- @module ringlet.test
 
 local rl = require "ringlet"
+local run_stop = require "ringlet.run_stop"
 
 local M = {}
 
@@ -53,8 +57,21 @@ local function excess(before, now)
   return found[1] and table.concat(found, ", ") or nil
 end
 
--- Give what the test started its turns, then a little time, to end. What is left is a leak.
+-- Which of the tasks that are left will never end, as text; nil when none.
+local function leaked_text(before, now)
+  if now.tasks > before.tasks then
+    local leaks = require "ringlet.leaks"
+    local list = leaks.find {shard = rl.shard(), again = true}
+    return list[1] and leaks.text(list):gsub("%s+$", "") or nil
+  end
+end
+
+-- Give what the test started its turns, then a little time, to end. What is left is a leak, but not
+-- what is kept to be used again; of tasks that can never end the second value tells.
 local function settle(before)
+  for _, give_back in ipairs(run_stop.spares) do
+    give_back()
+  end
   local left = excess(before, rl.stats())
   for _ = 1, 100 do
     if not left then
@@ -62,6 +79,10 @@ local function settle(before)
     end
     rl.yield()
     left = excess(before, rl.stats())
+  end
+  local leaked = left and leaked_text(before, rl.stats())
+  if leaked then
+    return left, leaked
   end
   local pause, waited = 0.001, 0
   while left and waited < M.SETTLE do
@@ -94,7 +115,8 @@ local function failure(state)
     return state.unhandled
   end
   if state.left then
-    return {message = ("left behind: %s still live after the test"):format(state.left)}
+    local leaked = state.leaked and "\nleaked, nothing can ever wake them:\n" .. state.leaked or ""
+    return {message = ("left behind: %s still live after the test%s"):format(state.left, leaked)}
   end
 end
 
@@ -124,7 +146,7 @@ local function body(state, fn)
   local before = rl.stats()
   fn()
   if state.leak then
-    state.left = settle(before)
+    state.left, state.leaked = settle(before)
     if state.left then
       rl.stop(0)
     end
