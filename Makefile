@@ -41,15 +41,19 @@ LIBS      = -luring -lpthread
 
 RT_SRC   := $(wildcard src/base/*.c src/os/*.c src/rt/*.c)
 LUA_SRC  := $(wildcard src/lua/*.c)
+# Optional parts, each a library and a rock of its own: built where there is what they need.
+ZLIB_SRC := $(if $(wildcard /usr/include/zlib.h /usr/local/include/zlib.h),$(wildcard src/zlib/*.c))
 LUA_MODS := $(shell find lua -name '*.lua' 2>/dev/null | LC_ALL=C sort)
 C_TESTS  := $(wildcard spec/c/*_test.c)
 # Everything that runs on two threads, for the thread sanitizer.
 TSAN_TESTS ?= $(filter $(patsubst %,spec/c/%_test.c,thread ring uring watch deque spsc mpmc \
-	ticket schan fleet job conduct sbuffer sdict squeue satomic ssem sbarrier sonce offload call), \
-	$(C_TESTS))
+	histogram measure series tracelog trace ticket schan fleet job conduct sbuffer sdict squeue \
+	satomic ssem sbarrier sonce offload call), $(C_TESTS))
 
 RT_OBJ   := $(RT_SRC:%.c=$(BUILD)/rt/%.o)
 CORES    := $(ABIS:%=$(BUILD)/%/ringlet/core.so)
+GARDEN   := $(if $(ZLIB_SRC),zlib_core.so)
+HOUSES   := $(foreach abi,$(ABIS),$(GARDEN:%=$(BUILD)/$(abi)/ringlet/%))
 TEST_BIN := $(C_TESTS:spec/c/%.c=$(BUILD)/ctest/%)
 
 # The build the C tests link: debug assertions, and capacities so small that every limit is met.
@@ -61,7 +65,7 @@ SEEDS    ?= 1000
 SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_CFLAGS := -O1 -g
 TOOL_LUA   := $(LUA54)
-LUA_TOOLS  := tools/tidy tools/stubs tools/reference tools/rockspec
+LUA_TOOLS  := bin/ringlet tools/tidy tools/stubs tools/reference tools/rockspec tools/top_picture
 
 # Say what is built in a word; V=1 shows the commands.
 ifeq ($(V),)
@@ -79,7 +83,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.* ## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
 
-lib: $(CORES)
+lib: $(CORES) $(HOUSES)
 	@:
 
 # One core.so for each VM, in which nothing but luaopen_ringlet_core is visible.
@@ -88,7 +92,11 @@ $(BUILD)/$(1)/ringlet/core.so: $(RT_OBJ) $(LUA_SRC:%.c=$(BUILD)/$(1)/%.o)
 	@mkdir -p $$(@D)
 	$$(call say,ld,$$@) $$(CC) -shared $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 
-$(BUILD)/$(1)/src/lua/%.o: src/lua/%.c Makefile
+$(BUILD)/$(1)/ringlet/zlib_core.so: $(ZLIB_SRC:%.c=$(BUILD)/$(1)/%.o)
+	@mkdir -p $$(@D)
+	$$(call say,ld,$$@) $$(CC) -shared $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -lz
+
+$(BUILD)/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,cc,$$@) $$(CC) $$(RL_CFLAGS) $$(DEPFLAGS) -I$$(incdir_$(1)) -c -o $$@ $$<
 endef
@@ -110,7 +118,11 @@ $(TEST_LIB): $(TEST_OBJ)
 $(BUILD)/ctest/%_test: spec/c/%_test.c $(TEST_LIB)
 	@mkdir -p $(@D)
 	$(call say,cc,$@) $(CC) $(RL_CFLAGS) $(TEST_DEFS) $(DEPFLAGS) -MF $@.d -Ispec/c -o $@ $< \
-		$(TEST_LIB) $(LDFLAGS) $(LIBS)
+		$(TEST_LIB) $(LDFLAGS) $(LIBS) -lm
+
+# Those in which memory runs out.
+SCARCE_BIN := $(patsubst spec/c/%.c,$(BUILD)/ctest/%,$(shell grep -l '"scarce.h"' $(C_TESTS)))
+$(SCARCE_BIN): RL_CFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 ctests: $(TEST_BIN)
 	@:
@@ -127,7 +139,7 @@ fuzz-bin: $(FUZZ_BIN)
 	@:
 
 -include $(RT_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d) $(BUILD)/fuzz/http_diff.d
--include $(foreach abi,$(ABIS),$(LUA_SRC:%.c=$(BUILD)/$(abi)/%.d))
+-include $(foreach abi,$(ABIS),$(patsubst %.c,$(BUILD)/$(abi)/%.d,$(LUA_SRC) $(ZLIB_SRC)))
 
 check_lua = $(if $(vm_$(LUA)),,$(error LUA must be luajit or lua5.4, not $(LUA)))
 
@@ -158,13 +170,14 @@ spec: ## the specs alone; ABIS=luajit for one VM, SPECS="spec/chan_spec.lua" for
 lint: ## luacheck, the stubs, cppcheck, and a build in which warnings are errors
 	@tools/setup lint
 	@$(TOOL_LUA) tools/stubs --check
+	@$(TOOL_LUA) tools/top_picture --check
 	luacheck --quiet $(wildcard lua spec examples bench rockspec tools/*.lua) $(LUA_TOOLS)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem --error-exitcode=1 -j$(JOBS) -Isrc \
 		-D__linux__ -DLUA_VERSION_NUM=504 src
 	@$(BUILD_) BUILD=$(BUILD)/lint lib ctests \
 		WARN="-Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef"
-	@[ -z "$(PUC51_INCDIR)" ] || for file in $(LUA_SRC); do \
+	@[ -z "$(PUC51_INCDIR)" ] || for file in $(LUA_SRC) $(ZLIB_SRC); do \
 		$(CC) $(RL_CFLAGS) -Werror -I$(PUC51_INCDIR) -fsyntax-only $$file || exit 1; \
 	done
 
@@ -203,8 +216,9 @@ model: ## random programs against a reference, on the sim with faults; SEEDS=100
 	@$(BUILD_) lib
 	@BUILD=$(BUILD) LUAJIT=$(LUAJIT) LUA54=$(LUA54) ABIS="$(ABIS)" spec/model/run $(SEEDS)
 
-mutations: ## break mechanisms on purpose in a copy of the tree: the model must find each
+mutations: ## break mechanisms on purpose in a copy of the tree: the tests must find each
 	@tools/setup
+	@$(BUILD_) lib ctests
 	@LUAJIT=$(LUAJIT) $(LUAJIT) spec/model/mutate $(MUTATIONS)
 
 bench: ## measure against the peers; prints ratios; BENCH="--quick echo" for some of it
@@ -221,6 +235,7 @@ soak: ## ten minutes (SECONDS=600) of mixed load; counters end where they began,
 docs: ## the API reference into build/docs, and the LuaLS stubs into docs/luals
 	@tools/setup docs
 	@$(TOOL_LUA) tools/stubs
+	@$(TOOL_LUA) tools/top_picture
 	@rm -rf $(BUILD)/docs $(BUILD)/ldoc && mkdir -p $(BUILD)/ldoc
 	@$(TOOL_LUA) tools/reference $(BUILD)/ldoc
 	@$(call say,ldoc,$(BUILD)/docs/index.html) warnings=$$(LUA_PATH="tools/?.lua;;" \
@@ -232,7 +247,7 @@ rockspec: ## make the rockspec list what the tree has, after a file came or went
 
 env: ## eval "$(make -s env)" lets scripts find the tree; LUA=lua5.4 for 5.4
 	$(check_lua)@tools/setup >&2
-	@$(BUILD_) $(BUILD)/$(LUA)/ringlet/core.so >&2
+	@$(BUILD_) $(patsubst %,$(BUILD)/$(LUA)/ringlet/%,core.so $(GARDEN)) >&2
 	@echo "export LUA_PATH=\"$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;\$${LUA_PATH:-;}\""
 	@echo "export LUA_CPATH=\"$(abspath $(BUILD))/$(LUA)/?.so;\$${LUA_CPATH:-;}\""
 	@[ $(LUA) = luajit ] || for v in LUA_PATH LUA_CPATH; do \
@@ -242,15 +257,23 @@ env: ## eval "$(make -s env)" lets scripts find the tree; LUA=lua5.4 for 5.4
 install: $(ABIS:%=install-%) ## install (DESTDIR, PREFIX; with ABIS=luajit also LUADIR, LIBDIR)
 
 luadir = $(DESTDIR)$(or $(LUADIR),$(PREFIX)/share/lua/$(luaver_$(1)))
+bindir = $(DESTDIR)$(PREFIX)/bin
 libdir = $(DESTDIR)$(or $(LIBDIR),$(PREFIX)/lib/lua/$(luaver_$(1)))
 
-install-%: $(BUILD)/%/ringlet/core.so
+install-%: lib
 	@[ -z "$(LIBDIR)" ] || [ "$(words $(ABIS))" = 1 ] || \
 		{ echo "install: LIBDIR is for one VM: give ABIS=luajit or ABIS=lua5.4 too" >&2; exit 1; }
 	@for file in $(LUA_MODS:lua/%=%); do \
 		$(INSTALL) -D -m 644 "lua/$$file" "$(call luadir,$*)/$$file" || exit 1; \
 	done
-	$(INSTALL) -D -m 755 $< "$(call libdir,$*)/ringlet/core.so"
+	@for file in core.so $(GARDEN); do \
+		$(INSTALL) -D -m 755 "$(BUILD)/$*/ringlet/$$file" \
+			"$(call libdir,$*)/ringlet/$$file" || exit 1; \
+	done
+	@[ $* != $(firstword $(ABIS)) ] || { mkdir -p "$(bindir)" && \
+		sed '1s,.*,#!/usr/bin/env $(vm_$*),' bin/ringlet >"$(bindir)/ringlet" && \
+		chmod 755 "$(bindir)/ringlet"; }
+	@$(INSTALL) -D -m 644 docs/man/ringlet.1 "$(DESTDIR)$(PREFIX)/share/man/man1/ringlet.1"
 
 clean: ## remove what was built, by luarocks too
 	rm -rf $(BUILD) ringlet

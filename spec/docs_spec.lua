@@ -2,22 +2,31 @@
 -- What the stubs in docs/luals say is what there is at run time, and the other way round:
 -- functions, methods, parameters, options, fields. And tools/stubs sees what it is there to see.
 local H = require "spec.helper"
+local admin = require "ringlet.admin"
 local buffer = require "ringlet.buffer"
+local debug_tasks = require "ringlet.debug"
 local doccomments = dofile "tools/doccomments.lua"
 local http = require "ringlet.http"
 local http_url = require "ringlet.http_url"
+local leaks = require "ringlet.leaks"
+local metrics = require "ringlet.metrics"
 local net = require "ringlet.net"
 local options = require "ringlet.options"
+local otlp = require "ringlet.otlp"
+local profile = require "ringlet.profile"
 local rl = require "ringlet"
 local router = require "ringlet.router"
 local shared = require "ringlet.shared"
 local t = require "ringlet.test"
+local trace = require "ringlet.trace"
 local websocket = require "ringlet.websocket"
 
 local MODULES = {
   ringlet = rl, ["ringlet.net"] = net, ["ringlet.buffer"] = buffer, ["ringlet.router"] = router,
   ["ringlet.shared"] = shared, ["ringlet.test"] = t, ["ringlet.websocket"] = websocket,
-  ["ringlet.http"] = http, ["ringlet.http_url"] = http_url,
+  ["ringlet.http"] = http, ["ringlet.http_url"] = http_url, ["ringlet.profile"] = profile,
+  ["ringlet.debug"] = debug_tasks, ["ringlet.admin"] = admin, ["ringlet.leaks"] = leaks,
+  ["ringlet.metrics"] = metrics, ["ringlet.otlp"] = otlp, ["ringlet.trace"] = trace,
 }
 
 -- Methods of classes that are not for users, and why they are there.
@@ -148,6 +157,12 @@ MAKERS[#MAKERS + 1] = function(all)
 end
 
 MAKERS[#MAKERS + 1] = function(all)
+  all.admin_server = assert(admin.serve "127.0.0.1:0")
+  all.admin_server_stats = all.admin_server:stats()
+  all.admin_server:stop()
+end
+
+MAKERS[#MAKERS + 1] = function(all)
   all.http_router, all.http_static = http.router(), http.static "."
   all.http_router_stats, all.http_static_stats = all.http_router:stats(), all.http_static:stats()
 end
@@ -156,6 +171,7 @@ MAKERS[#MAKERS + 1] = function(all)
   local server = assert(http.serve("127.0.0.1:0", function(req, res)
     all.request, all.response = req, res
     req.id, req.params, req.rest = "as the option request_id has it", {}, "as of a route"
+    req.route, req.span = "/", trace.begin "x"
     all.request_line = req.method .. req.version
     res:send(200, "")
   end))
@@ -165,6 +181,29 @@ MAKERS[#MAKERS + 1] = function(all)
   all.http_client_stats, all.url = all.http_client:stats(), http_url.parse "http://u:p@a/b?c#d"
   all.http_client:close()
   server:stop(0)
+end
+
+MAKERS[#MAKERS + 1] = function(all)
+  trace.export(function() end, {sampler = trace.sampler()})
+  trace.start()
+  all.snapshot, all.sampler = trace.dump(), trace.sampler()
+  trace.stop()
+  local parent = trace.parse_context(("00-%s-%s-01"):format(("1"):rep(32), ("1"):rep(16)))
+  all.span = trace.begin("x", nil, {parent = parent}):fail("why"):finish()
+  trace.export(nil)
+  all.sampler_stats, all.trace_stats = all.sampler:stats(), trace.stats()
+  all.profiling = assert(profile.start "offcpu")
+  all.profile_data = all.profiling:stop()
+  all.reading, all.sli, all.timed = metrics.read(), metrics.nonblocking(), metrics.timed(type)
+  all.family = metrics.counter("docs_total", {labels = {"a"}})
+  all.series, all.histogram = all.family:with(1), metrics.histogram("docs"):value()
+  all.slo, all.alerts = metrics.slo{objective = 0.9}, metrics.alerts{start = false}
+  all.slo_stats, all.alerts_stats = all.slo:stats(), all.alerts:stats()
+  all.slo_stats.ratio = 1
+  all.otlp_exporter = otlp.exporter{url = "http://127.0.0.1:1", metrics = false}
+  all.otlp_stats = all.otlp_exporter:stats()
+  all.otlp_stats.last_error = "none yet"
+  all.otlp_exporter:close()
 end
 
 -- One of each class. `done` closes what must be closed.
@@ -322,12 +361,29 @@ describe("the stubs in docs/luals", function()
       end
     end
     local ok, err = pcall(rl.run, function()
+      compare("debug.tasks.opts", debug_tasks.tasks, {})
+      compare("debug.dump.opts", debug_tasks.dump, {})
       compare("scope.opts", rl.scope, function() end, {})
       compare("map.opts", rl.map, {}, function() end, {})
       compare("chan.opts", rl.chan, 0, {})
       compare("shared.chan.opts", shared.chan, 0, {})
       compare("shared.dict.opts", shared.dict, {})
       compare("offload_pool.opts", rl.offload_pool, {})
+      compare("profile.cpu.opts", profile.cpu, {seconds = 0.001})
+      compare("profile.offcpu.opts", profile.offcpu, {seconds = 0.001})
+      compare("profile.alloc.opts", profile.alloc, {seconds = 0.001})
+      local p = profile.offcpu {seconds = 0.001}
+      for _, name in ipairs {"folded", "svg", "text"} do
+        compare("profile_data." .. name .. ".opts", p[name], p, {})
+      end
+      compare("metrics.counter.opts", metrics.counter, "docs_options_total", {})
+      compare("metrics.histogram.opts", metrics.histogram, "docs_options", {})
+      compare("metrics.write.opts", metrics.write, type, {})
+      compare("metrics.nonblocking.opts", metrics.nonblocking, {})
+      compare("metrics.slo.opts", metrics.slo, {objective = 0.9})
+      compare("metrics.alerts.opts", metrics.alerts, {start = false})
+      compare("metrics.alert_rules.opts", metrics.alert_rules, {})
+      compare("otlp.exporter.opts", otlp.exporter, {url = "http://127.0.0.1:1"})
       compare("pool.opts", rl.pool, {size = 1})
       compare("limiter.opts", rl.limiter, {rate = 1})
       compare("objects.opts", rl.objects, {new = print})
@@ -345,6 +401,12 @@ describe("the stubs in docs/luals", function()
       compare("http.cookies.opts", http.cookies, {})
       local client = http.client()
       compare("http_client.request.opts", client.request, client, "GET", "nowhere", {})
+      compare("trace.start.opts", trace.start, {})
+      compare("snapshot.chrome.opts", function() trace.dump():chrome{} end)
+      trace.stop()
+      compare("trace.begin.opts", trace.begin, "x", nil, {})
+      compare("trace.sampler.opts", trace.sampler, {})
+      compare("trace.export.opts", trace.export, nil, {})
       compare("resources.opts", rl.resources, {open = function() end})
       compare("autoscaler.opts", function()
         assert.is_false((pcall(rl.autoscaler, {max = 1})))
@@ -357,6 +419,8 @@ describe("the stubs in docs/luals", function()
         websocket.connect("ws://" .. ws_server:addr(), {}):close()
       end)
       ws_server:stop(0)
+      compare("leaks.find.opts", leaks.find, {})
+      compare("leaks.suspects.opts", leaks.suspects, {})
       compare("http.router.opts", http.router, {})
       compare("http.static.opts", http.static, "x", {})
       compare("net.serve.opts", function() net.serve("127.0.0.1:0", print, {}):stop(0) end)

@@ -67,6 +67,9 @@ local t = require "ringlet.test"
 
 H.jit = rawget(_G, "jit") ~= nil
 
+-- Is this a run of `make asan`? Then memory and times are not what they are otherwise.
+H.sanitized = on_path(os.getenv "LD_PRELOAD" or "", "asan")
+
 H.BACKENDS = {"sim", "uring"}
 
 -- Timers fire at most one tick of the wheel (1.05 ms) after their time, also in virtual time; a few
@@ -169,6 +172,8 @@ local function interpreter()
   return arg[i]
 end
 
+H.interpreter = interpreter
+
 local function quote(s)
   return "'" .. s:gsub("'", "'\\''") .. "'"
 end
@@ -183,6 +188,8 @@ local function without_overruns(text)
   end
   return table.concat(out)
 end
+
+H.interpreter = interpreter
 
 -- Run `source` as a script of the interpreter that runs the specs, at most 20 s. Returns what it
 -- wrote to both streams and its exit code (128 + n: killed by signal n, as shells have it).

@@ -11,9 +11,6 @@ local function fake(method, target)
   local path, text = target:match "^([^?]*)%??(.*)$"
   local req = {method = method, target = target, path = path,
     query = target:find("?", 1, true) and text or nil}
-  if target == "*" then
-    req.path = ""
-  end
   local res = {fields = {}}
   function res:header(name, value)
     self.fields[name:lower()] = value

@@ -43,6 +43,12 @@ end, {backend = "sim"})
 local where = package.searchpath("ringlet.core", package.cpath)
 print(sum, where)]]
 
+-- The same of the rock ringlet-zlib.
+local ZLIB_PROGRAM = [[
+local zlib = require "ringlet.zlib"
+local where = package.searchpath("ringlet.zlib_core", package.cpath)
+print(zlib.decompress(zlib.compress(("x"):rep(55)), 100) == ("x"):rep(55) and 55, where)]]
+
 -- A filter that lets io_uring_setup fail with EPERM, as containers do it. Needs the ffi.
 local FORBID = [[
 local ffi = require "ffi"
@@ -68,18 +74,27 @@ describe("the installed library", function()
     os.execute("rm -rf " .. quote(tmp))
   end)
 
-  -- The program, run in / with nothing on the path but what was installed under `prefix`.
-  local function try(prefix)
+  -- A program, run in / with nothing on the path but what was installed under `prefix`.
+  local function try(prefix, program)
     local share = ("%s/share/lua/%s"):format(prefix, version)
     return run(("sh -c %s"):format(quote(("cd / && LUA_PATH=%s LUA_CPATH=%s %s -e %s"):format(
       quote(share .. "/?.lua;" .. share .. "/?/init.lua"),
-      quote(("%s/lib/lua/%s/?.so"):format(prefix, version)), interpreter(), quote(PROGRAM)))))
+      quote(("%s/lib/lua/%s/?.so"):format(prefix, version)), interpreter(), quote(program)))))
   end
 
-  local function works(prefix)
-    local output, ok = try(prefix)
+  local function works(prefix, program, library)
+    local output, ok = try(prefix, program or PROGRAM)
     assert.is_true(ok, output)
-    assert.equal("55\t" .. prefix .. "/lib/lua/" .. version .. "/ringlet/core.so\n", output)
+    assert.equal(("55\t%s/lib/lua/%s/ringlet/%s.so\n"):format(prefix, version, library or "core"),
+      output)
+  end
+
+  -- The command, which finds what was installed with it.
+  local function commands(prefix)
+    local output, ok = run(("sh -c %s"):format(quote(("cd / && %s/bin/ringlet version")
+      :format(prefix))))
+    assert.is_true(ok, output)
+    assert.matches(is_jit and "^ringlet [%d.]+, LuaJIT" or "^ringlet [%d.]+, Lua 5.4", output)
   end
 
   it("works when installed by make", function()
@@ -87,6 +102,7 @@ describe("the installed library", function()
       quote(tmp)))
     assert.is_true(ok, output)
     works(tmp .. "/made")
+    commands(tmp .. "/made")
   end)
 
   it("works when installed by luarocks", function()
@@ -94,12 +110,23 @@ describe("the installed library", function()
     if is_jit and not has "lua5.1" then return pending "luarocks for 5.1 needs lua5.1" end
     -- `luarocks make` leaves objects beside the sources: it gets a copy.
     local copy = tmp .. "/copy"
-    os.execute(("mkdir %s && cp -r %s/src %s/lua %s/rockspec %s"):format(
-      quote(copy), quote(tree), quote(tree), quote(tree), quote(copy)))
-    local output, ok = run(("sh -c %s"):format(quote(("cd %s && luarocks --lua-version=%s make " ..
-      "rockspec/ringlet-scm-1.rockspec --tree %s/rock"):format(copy, version, tmp))))
-    assert.is_true(ok, output)
+    os.execute(("mkdir %s && cd %s && cp -r src lua bin rockspec %s"):format(quote(copy),
+      quote(tree), quote(copy)))
+    local function install(name)
+      local command = "cd %s && luarocks --lua-version=%s make rockspec/%s-scm-1.rockspec " ..
+        "--tree %s/rock"
+      local output, ok = run("sh -c " .. quote(command:format(copy, version, name, tmp)))
+      assert.is_true(ok, output)
+    end
+    install "ringlet"
     works(tmp .. "/rock")
+    commands(tmp .. "/rock")
+    local zlib_h = io.open "/usr/include/zlib.h"
+    if zlib_h then
+      zlib_h:close()
+      install "ringlet-zlib"
+      works(tmp .. "/rock", ZLIB_PROGRAM, "zlib_core")
+    end
   end)
 
   it("is refused by PUC Lua 5.1 with one clear error", function()

@@ -2,6 +2,9 @@
 local rl = require "ringlet"
 local H = require "spec.helper"
 
+-- Of busted's environment, which is slow to ask.
+local error, ipairs, math, pairs, table, tostring = error, ipairs, math, pairs, table, tostring
+
 local HERE = "spec/limiter_concurrency_spec.lua:"
 
 local function fixed(n, opts)

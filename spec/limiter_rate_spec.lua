@@ -10,6 +10,8 @@ local KINDS = {
   window = require "ringlet.limiter_window", counters = require "ringlet.limiter_counters",
 }
 local START = 5e12
+-- Of busted's environment, which is slow to ask.
+local floor, fmod, random = math.floor, math.fmod, math.random
 
 -- {tokens a second as p / q, burst}
 local RATES = {
@@ -40,7 +42,7 @@ local function take_from_bucket(m, ns, n)
     at, rest = ns, 0
   end
   rest = rest + n * m.token
-  at, rest = at + math.floor(rest / m.p), math.fmod(rest, m.p)
+  at, rest = at + floor(rest / m.p), fmod(rest, m.p)
   if (at - ns) * m.p + rest > m.burst * m.token then
     return false
   end
@@ -75,9 +77,9 @@ end
 -- The tokens of this fixed window and, for the part of it that is not over, of the one before.
 local function fits_counters(taken, config, ns, n)
   local window = config.window * 1e9
-  local index, sum, before = math.floor((ns - START) / window), n, 0
+  local index, sum, before = floor((ns - START) / window), n, 0
   for i = 1, #taken do
-    local its = math.floor((taken[i].ns - START) / window)
+    local its = floor((taken[i].ns - START) / window)
     sum = sum + (its == index and taken[i].n or 0)
     before = before + (its == index - 1 and taken[i].n or 0)
   end
@@ -90,15 +92,15 @@ describe("a million events agree with the model:", function()
   for _, kind in ipairs{"token_bucket", "gcra"} do
     it(kind, function()
       math.randomseed(11)
-      local n_of_each = math.floor(H.rounds(1000000, 6000) / #RATES)
+      local n_of_each = floor(H.rounds(1000000, 6000) / #RATES)
       for _, rate in ipairs(RATES) do
         local one, m, ns = of_rate(kind, rate), new_bucket_model(rate), START
         local far = 2 ^ 52 -- the time of a machine that has been up for weeks
         local token_ns = 1e9 * rate.q / rate.p
         for i = 1, n_of_each do
-          local step = math.random()
-          ns = ns + (step < 0.2 and 0 or math.floor(token_ns * step * step * 3))
-          local n = math.random(4) == 1 and math.random(0, rate.burst + 1) or 1
+          local step = random()
+          ns = ns + (step < 0.2 and 0 or floor(token_ns * step * step * 3))
+          local n = random(4) == 1 and random(0, rate.burst + 1) or 1
           if (one:take_(ns, n) == 0) ~= take_from_bucket(m, ns, n) then
             error(("%g/s, event %d: %d at %d"):format(rate.p / rate.q, i, n, ns))
           elseif ns > far then
@@ -115,11 +117,11 @@ describe("a million events agree with the model:", function()
     local one, ns = new("window", config), START
     local taken, first, sum = {}, 1, 0
     for i = 1, H.rounds(1000000, 6000) do
-      ns = ns + math.random(0, 100000)
+      ns = ns + random(0, 100000)
       while taken[first] and ns - taken[first].ns >= 1e7 do
         sum, first = sum - taken[first].n, first + 1
       end
-      local n = math.random(4) == 1 and math.random(0, 8) or 1
+      local n = random(4) == 1 and random(0, 8) or 1
       local fits = sum + n <= config.limit
       if (one:take_(ns, n) == 0) ~= fits then
         error(("event %d: %d at %d"):format(i, n, ns))
@@ -135,11 +137,11 @@ describe("a million events agree with the model:", function()
     local config = {limit = 100, window = 0.01}
     local one, ns, begun, before, sum = new("counters", config), START, START, 0, 0
     for i = 1, H.rounds(1000000, 6000) do
-      ns = ns + math.random(0, math.random(1000) == 1 and 3e7 or 1e5)
+      ns = ns + random(0, random(1000) == 1 and 3e7 or 1e5)
       while ns - begun >= 1e7 do
         begun, before, sum = begun + 1e7, sum, 0
       end
-      local n = math.random(4) == 1 and math.random(0, 8) or 1
+      local n = random(4) == 1 and random(0, 8) or 1
       local fits = before * (1e7 - (ns - begun)) + (sum + n) * 1e7 <= config.limit * 1e7
       if (one:take_(ns, n) == 0) ~= fits then
         error(("event %d: %d at %d"):format(i, n, ns))
@@ -155,9 +157,9 @@ end)
 -- nanosecond before.
 local function play(one, fits, config, scale, burst)
   local taken, ns, text = {}, START, {}
-  for _ = 1, math.random(2, 5) do
-    ns = ns + math.random(0, 2) * math.floor(math.random() * scale)
-    local n = math.random(0, burst)
+  for _ = 1, random(2, 5) do
+    ns = ns + random(0, 2) * floor(random() * scale)
+    local n = random(0, burst)
     local delay = one:take_(ns, n)
     text[#text + 1], text[#text + 2], text[#text + 3] = n, ns - START, delay
     if (delay == 0) ~= fits(taken, config, ns, n) then

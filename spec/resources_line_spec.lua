@@ -73,7 +73,7 @@ H.both("the opening of a resource", function(it)
 end)
 
 H.sim("a resource pool beside a reference", function(it)
-  for _, case in ipairs{{100000, 5}, {500, 60}} do
+  for _, case in ipairs{{100000, 3}, {1000, 60}} do
     it(("%d sequences of %d operations"):format(case[1], case[2]), function()
       for seed = 1, H.rounds(case[1]) do
         play(seed, case[2])

@@ -14,7 +14,8 @@
 //     opens connections, lets the server rest for -t seconds, prints idle_bytes: what one
 //     connection added to the server's private memory; then one exchange on each (which proves
 //     that all are served), rests and prints idle_used_bytes. With -r BYTES a message is a request
-//     of HTTP, and a reply has so many bytes, whichever they are.
+//     of HTTP, and a reply has so many bytes, whichever they are; with -u too, that request is the
+//     handshake of a WebSocket.
 //
 // A wrong byte, a lost connection or ten silent seconds end it with status 1. It never runs for
 // longer than its alarm.
@@ -49,10 +50,14 @@ struct options {
 	int port, conns, size, depth, pid;
 	int head, reply_head; // bytes before a message, and before the reply to it
 	int reply;            // of HTTP: bytes of a reply; the message is a request
+	bool upgrade;         // and that request asks for a WebSocket
 	double seconds, warmup;
 };
 
 static const char http_request[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+static const char upgrade_request[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+	"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 struct conn {
 	int fd;
@@ -256,18 +261,19 @@ static void start_conn(struct conn *c, const struct options *o, uint32_t id)
 		shake_hands(c->fd);
 }
 
-static void send_request(struct conn *c)
+static void send_request(struct conn *c, const struct options *o)
 {
+	const char *text = o->upgrade ? upgrade_request : http_request;
 	c->received = 0;
 	c->sent_ns = now_ns();
-	if (send(c->fd, http_request, sizeof(http_request) - 1, MSG_NOSIGNAL) < 0)
+	if (send(c->fd, text, strlen(text), MSG_NOSIGNAL) < 0)
 		fail("send", strerror(errno));
 }
 
 static void send_round(struct conn *c, const struct options *o)
 {
 	if (o->reply) {
-		send_request(c);
+		send_request(c, o);
 		return;
 	}
 	for (int i = 0; i < o->depth; i++) {
@@ -418,7 +424,7 @@ static int run_idle(const struct options *o)
 		fail("calloc", strerror(ENOMEM));
 	for (int i = 0; i < WARM_CONNS; i++)
 		start_conn(&conns[i], o, (uint32_t)i);
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < (o->upgrade ? 1 : 50); i++) // a handshake is made once
 		exchange_all(conns, WARM_CONNS, o);
 	rest(o->seconds);
 	int64_t before = server_private_bytes(o->pid);
@@ -442,8 +448,8 @@ static void usage(void)
 
 static void parse(struct options *o, int argc, char **argv)
 {
-	for (int flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:r:"); flag != -1;
-	     flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:r:")) {
+	for (int flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:r:u"); flag != -1;
+	     flag = getopt(argc, argv, "p:c:n:s:d:t:w:P:r:u")) {
 		switch (flag) {
 		case 'p': o->port = atoi(optarg); break;
 		case 'n':
@@ -454,6 +460,7 @@ static void parse(struct options *o, int argc, char **argv)
 		case 'w': o->warmup = atof(optarg); break;
 		case 'P': o->pid = atoi(optarg); break;
 		case 'r': o->reply = atoi(optarg); break;
+		case 'u': o->upgrade = true; break;
 		default: usage();
 		}
 	}

@@ -180,6 +180,12 @@ function http_client:tunnel(addr, t) end
 ---@return true
 function http_client:close() end
 
+---Close the connections that are idle now. The client goes on; the next request opens a new one.
+---
+---Does not park.
+---@return true
+function http_client:close_idle() end
+
 ---@class ringlet.http_client_stats
 ---@field hosts integer with which there are connections
 ---@field open integer connections
@@ -327,11 +333,14 @@ function cookies:clear() end
 ---@class ringlet.request
 ---@field method string "GET", "POST" and so on, as it came
 ---@field target string the request target, as it came
----@field path string the path of the target, as it came: percent-encoded
+---the path of the target, as it came: percent-encoded; "*" when OPTIONS is for the whole server
+---@field path string
 ---@field query string|nil what is behind "?" in the target, as it came
 ---@field host string|nil the target's authority or, without one, what the field Host says
 ---@field version string "1.1" or "1.0"
 ---@field params table|nil what the parameters of the route's pattern stand for, decoded
+---@field route string|nil the route's pattern
+---@field span table|nil with `trace`: the request's span
 ---@field rest string|nil what the "*" of the route's pattern stands for, as it came
 local request = {}
 
@@ -349,6 +358,23 @@ function request:header(name) end
 ---Does not park.
 ---@return table # a new table: name in lower case -> value, several joined by ", "
 function request:headers() end
+
+---Say how this request's connection is used, for a server that evicts when it has too much to do;
+---or ask. `conn:class` says more; it holds for the requests that follow on it as well.
+---
+---Does not park.
+---
+---Raises on another name.
+---
+---```lua
+---if is_admin(req) then req:class "protected" end
+---```
+---@param name? string "short", "long" or "protected"
+---@return string|nil # the class it has now
+---@return string|nil # message
+---@return string|nil # "ECLOSED", "ENOMEM"
+---@overload fun(self: ringlet.request, name?: string): nil, string, string
+function request:class(name) end
 
 ---The address of the client.
 ---
@@ -450,6 +476,14 @@ function request:trailers() end
 ---@field headers? table further header fields of the answer: name -> value
 ---@field max_message? integer bytes; a longer message closes it with 1009 (16777216)
 ---@field max_frame? integer bytes of one frame, by default `max_message`
+---compress messages for clients that offer it (permessage-deflate); needs the rock ringlet-zlib
+---(false)
+---@field deflate? boolean|table
+---@field deflate.level? integer 1 (fast) to 9 (small) (6)
+---@field deflate.window? integer 9 to 15: either side looks back 2^window bytes (15)
+---each message by itself, on both sides: idle sockets keep nothing (false)
+---@field deflate.no_context_takeover? boolean
+---@field deflate.threshold? integer bytes from which on messages are compressed (256)
 ---@field heartbeat? number seconds: a ping goes out that often, with the load
 ---seconds after which a pong is overdue: then it ends, with "ETIMEDOUT" (5)
 ---@field heartbeat_timeout? number
@@ -462,9 +496,9 @@ function request:trailers() end
 ---
 ---Does not park.
 ---
----Raises on an option it does not know.
+---Raises on an option it does not know, on `deflate` without its rock.
 ---
----Source: RFC 6455 section 4.2.
+---Source: RFC 6455 section 4.2, RFC 7692.
 ---
 ---Returns ws.
 ---
@@ -823,6 +857,9 @@ local M = {}
 ---hosts that are not reached through it: "a.org" and what is below it, "a.org:8080", "*"; a list,
 ---or separated by commas
 ---@field no_proxy? string|table
+---the path of a Unix socket to which all connections are made, or "@name"; the host of a URL is
+---what the server is told
+---@field unix? string
 ---@field limits? table of the head of a response: {line=8192, fields=100, head=65536}
 ---@field idle_timeout? number seconds after which an idle connection is closed (90)
 ---@field reuse_within? number seconds after which an idle connection is not used again (30)
@@ -830,6 +867,8 @@ local M = {}
 ---@field max_idle_per_host? integer idle connections that are kept for a host (64)
 ---@field max_per_host? integer connections to a host; further requests wait in line (256)
 ---@field max_total? integer connections; an idle one to another host is closed for a new one (1024)
+---each request is a span, and its header fields hand the trace on (`ringlet.trace`) (false)
+---@field trace? boolean
 
 ---A client. `http.get` and the like are methods of one that has no options of its own.
 ---
@@ -1000,28 +1039,37 @@ function M.router(opts) end
 ---each request has an `id`, which the answer has as X-Request-Id: the client's, else a random one,
 ---or what the function gives (false)
 ---@field request_id? boolean|function
----called after each request, with {status =, seconds =, ok = whether the handler returned}
+---called after each request, with {status =, seconds =, ok = whether the handler returned}; the
+---status is 499 when the client has gone without an answer
 ---@field on_access? fun(req: ringlet.request, res: ringlet.response, info: table)
+---each request has a span, `req.span`, within the trace that its header fields name
+---(`ringlet.trace`) (false)
+---@field trace? boolean
 
 ---Serve HTTP/1.1. The handler is called once for each request, in a task of a crew; it may park.
 ---Requests of one connection are handled one after the other, also when the client sends the next
 ---before the last was answered. Between two requests a connection has no task.
 ---
 ---A handler that returns without an answer has status 500 sent; so has one that raises, whose error
----goes to `on_error`. If it raises after the head was sent, the connection is reset: the client
----sees that the body is not whole. What it wrote when it returns is the whole body.
+---goes to `on_error`. Header fields that it had set are sent too, but not those about a body that
+---there is none of now: Content-*, ETag, Last-Modified, Accept-Ranges, Cache-Control, Expires, Age,
+---Location, Set-Cookie. If what it read of the request's body was malformed, too large, or did not
+---come in time, the status is 400, 413 or 408. If it raises after the head was sent, the connection
+---is reset: the client sees that the body is not whole. What it wrote when it returns is the whole
+---body.
 ---
----What is no HTTP, or more than one of the limits, is answered by the server itself and never seen
----by the handler. The server stops as one of `net.serve` does: connections between two requests are
----closed, others with the answer under way.
+---What is no HTTP, more than one of the limits, or not complete `head_timeout` after it began (408)
+---is answered by the server itself and never seen by the handler. The server stops as one of
+---`net.serve` does: connections between two requests are closed, others with the answer under way.
 ---
 ---Parks as `net.serve`.
 ---
----Raises as `net.serve`.
+---Raises as `net.serve`; what a module raises that is loaded here.
 ---
 ---Source: RFC 9110, RFC 9112.
 ---
----`handler`: or the name of a module that is one, which every shard loads for itself
+---`handler`: or the name of a module that is one, which every shard loads for itself and
+---`server:reload` loads again
 ---
 ---`opts`: those of `net.serve`; by default `idle_timeout` is 75 (between two requests),
 ---`read_timeout` (of a piece of a body) and `write_timeout` are 30

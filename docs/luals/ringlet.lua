@@ -22,6 +22,7 @@
 --   lua/ringlet/group.lua
 --   lua/ringlet/health.lua
 --   lua/ringlet/hedge.lua
+--   lua/ringlet/hooks.lua
 --   lua/ringlet/jobs.lua
 --   lua/ringlet/limiter.lua
 --   lua/ringlet/limiter_concurrency.lua
@@ -91,9 +92,13 @@ function task:name(s) end
 ---@return string|nil # what it is parked for: "chan receive", "sleep" and so on
 function task:status() end
 
----Set a label of the task, or ask for one.
+---Set a label of the task, or ask for one. The tasks it starts from then on have it too, as they
+---have all of its labels: so tasks can be counted by what they are for, see `ringlet.metrics`. A
+---shard counts up to 4,095 sets of labels: let their values be few.
 ---
 ---Does not park.
+---
+---Source: the pprof labels of Go's runtime.
 ---@param k string its name
 ---@param v? any the new value
 ---@return any # the value, nil if there is none
@@ -102,7 +107,7 @@ function task:label(k, v) end
 ---The task's Lua stack; of a task that failed, the stack at the error.
 ---
 ---Does not park.
----@return string # "" for a task that ended well
+---@return string # "" for a task that ended well, or was cancelled
 function task:traceback() end
 
 ---A scope of tasks, given to the function of `rl.scope`.
@@ -2439,6 +2444,9 @@ function M.shard_init(fn) end
 ---shard that does not answer, {shard=, left=true} for one that was left behind; must not park. By
 ---default the text goes to stderr
 ---@field on_hung? fun(list: table, text: string)
+---have an endpoint of `ringlet.admin`: true, on a Unix socket that the command `ringlet` finds; its
+---address; or its options. The variable RINGLET_ADMIN, 1 or an address, does so as well (false)
+---@field admin? boolean|string|table
 ---@field debug? boolean record where tasks are created; RINGLET_DEBUG=1 does too (false)
 ---called when a task cannot be preempted; by default the text goes to stderr
 ---@field on_overrun? fun(text: string, task: ringlet.task|nil)
@@ -3187,6 +3195,30 @@ function M.hedger(opts) end
 ---@param ... any its arguments
 ---@return any ... the results of the winner, all of them; when all have failed, of the last failure
 function M.hedge(opts, fn, ...) end
+
+---Call a function whenever something happens on this shard. It must not park and should be quick;
+---when it raises, `on_error` hears of it and the hook is removed.
+---
+---Events, and what the function is given: "create" (task), when a task is made; "end" (task, ok,
+---err), once for each task that was made since or lived then; "park" (id, reason), when a task
+---waits from now on; "unpark" (id), when one goes on; "stall" (event), as `opts.on_stall` of `run`;
+---"overrun" (task, text), as its `opts.on_overrun`; "gc" (kilobytes), when the collector has been
+---through everything in idle time.
+---
+---A task that a server makes for a connection is told of as well, and that of a job, when it
+---begins; the workers of pools are not, for what they run are tasks of the pool.
+---
+---Does not park.
+---
+---Raises on an event that there is not.
+---
+---```lua
+---local off = rl.on("end", function(task, ok) if not ok then failed = failed + 1 end end)
+---```
+---@param event string
+---@param fn fun(...: any)
+---@return fun() # takes the hook away again; idempotent
+function M.on(event, fn) end
 
 ---Prepare a job: copy the function and its arguments once, to submit them often.
 ---

@@ -212,7 +212,7 @@ function conn:abort() end
 ---Does not park.
 ---
 ---Source: getpeername(2).
----@return string|nil # "host:port"
+---@return string|nil # "host:port"; of a Unix socket "unix:/path", mostly without a path: "unix:"
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED", "ENOTCONN"
 ---@overload fun(self: ringlet.conn): nil, string, string
@@ -228,6 +228,18 @@ function conn:peername() end
 ---@return string|nil # "ECLOSED"
 ---@overload fun(self: ringlet.conn): nil, string, string
 function conn:sockname() end
+
+---Who is at the other end of a Unix socket: the process that connected or, for who connected, that
+---listens.
+---
+---Does not park.
+---
+---Source: SO_PEERCRED in unix(7).
+---@return table|nil # {pid=, uid=, gid=}
+---@return string|nil # message
+---@return string|nil # "EOPNOTSUPP" when it is no Unix socket; "ECLOSED"
+---@overload fun(self: ringlet.conn): nil, string, string
+function conn:credentials() end
 
 ---@class ringlet.conn.set_timeout.t
 ---@field read? number seconds for each read
@@ -379,7 +391,8 @@ function server:stop(grace) end
 function server:join(timeout) end
 
 ---Take one shard out of service, while the others go on: accept what is queued for it, then refuse
----connections. Those it has are left alone; it ends with the last of them.
+---connections. Those it has are left alone; it ends with the last of them. Of `http.serve` they end
+---behind the answer to their next request, or when that does not come for `idle_timeout`.
 ---
 ---A client whose handshake ends in the moment between the last accept and the close is reset,
 ---unless the kernel may move it to another listener (`net.ipv4.tcp_migrate_req`).
@@ -393,6 +406,28 @@ function server:join(timeout) end
 ---@param shard? integer one that serves; this one by default
 ---@return true
 function server:drain(shard) end
+
+---Load the handler anew: of `http.serve` with the name of a module. The module is required as if
+---it had not been loaded yet - the modules that it requires are not - and handles the requests that
+---begin from then on; those under way end with the handler they began with, and so do WebSockets.
+---If it cannot be loaded, or is no handler, all goes on with the handler there was. Of several
+---shards one does it after the other, up to the first that fails.
+---
+---Parks when it serves on other shards, until each has done it.
+---
+---Raises when the handler is no module, and when the server does not serve on that shard.
+---
+---```lua
+---assert(server:reload())
+---```
+---@async
+---@param shard? integer one that serves; all by default
+---@return true|nil
+---@return string|nil # what is wrong with the module
+---@return string|nil # "EINVAL", or "ECLOSED" when the server has ended
+---@return integer|nil # on which shard
+---@overload fun(self: ringlet.server, shard?: integer): nil, string, string, integer
+function server:reload(shard) end
 
 ---What became of it on each shard.
 ---
@@ -438,7 +473,7 @@ function server:weight(conn) end
 ---@return ringlet.server_stats # a new table
 function server:stats() end
 
----TCP: connections, listeners and servers.
+---TCP and Unix sockets: connections, listeners and servers.
 ---
 ---    local rl, net = require "ringlet", require "ringlet.net"
 ---    rl.run(function()
@@ -448,7 +483,9 @@ function server:stats() end
 ---    end)
 ---
 ---Addresses are "host:port": "127.0.0.1:80", "[::1]:80", "localhost:80", ":80" (0.0.0.0 to listen
----on, this host to connect to); port 0 lets the kernel choose. Text that is no address raises.
+---on, this host to connect to); port 0 lets the kernel choose. Those of Unix sockets are
+---"unix:/path" and, of the abstract name space, which has no permissions, "unix:@name"; the path
+---has 107 bytes at most. Text that is no address raises.
 ---Timeouts are seconds. What fails returns `nil, "ENAME: message", "ENAME"`; at the end of a
 ---stream that is "EOF", after one's own close "ECLOSED", when time is up "ETIMEDOUT".
 ---Other codes are the names of errno(3): "ECONNRESET", "EPIPE", "EMFILE" and so on.
@@ -479,7 +516,7 @@ local M = {}
 ---Or nil, message, "ECONNREFUSED", "ENOENT" (no such host), "ETIMEDOUT", ...; of several addresses,
 ---the first failure.
 ---@async
----@param addr string "host:port"
+---@param addr string "host:port" or "unix:/path"
 ---@param opts? ringlet.net.connect.opts
 ---@return ringlet.conn|nil
 ---@return string|nil
@@ -491,16 +528,19 @@ function M.connect(addr, opts) end
 ---@field backlog? integer connections that wait to be accepted (1024)
 ---@field reuseport? boolean several sockets may listen on the address (false)
 ---@field v6only? boolean no IPv4 on an IPv6 address (false)
+---@field mode? string octal permissions of a Unix socket's file, less the umask ("600")
 
----Listen. SO_REUSEADDR is on.
+---Listen. SO_REUSEADDR is on. The file of a Unix socket that nobody listens on any more is removed
+---first, and the new one when the listener is closed; make sure that nobody else may write to its
+---directory.
 ---
----Parks for the lookup of a name that is not "localhost".
+---Parks for the lookup of a name that is not "localhost", and when there is a file already.
 ---
 ---Raises on an address or option it does not know; outside of `run`.
 ---
----Source: listen(2), socket(7), ipv6(7).
+---Source: listen(2), socket(7), ipv6(7), unix(7).
 ---@async
----@param addr string "host:port"
+---@param addr string "host:port" or "unix:/path"
 ---@param opts? ringlet.net.listen.opts
 ---@return ringlet.listener|nil
 ---@return string|nil # message
@@ -529,6 +569,7 @@ function M.listen(addr, opts) end
 ---@field backlog? integer connections that wait to be accepted (1024)
 ---@field reuseport? boolean several sockets may listen on the address (false)
 ---@field v6only? boolean no IPv4 on an IPv6 address (false)
+---@field mode? string octal permissions of a Unix socket's file, less the umask ("600")
 ---@field read_timeout? number seconds for each read, as `conn:set_timeout`
 ---@field write_timeout? number seconds for each write
 ---@field idle_timeout? number seconds without a byte either way
@@ -537,12 +578,13 @@ function M.listen(addr, opts) end
 ---@field write_high_water? integer bytes queued, from which on `conn:write` parks (65536)
 ---@field total_timeout? number seconds a connection may live
 ---@field buffers? boolean `on_data` gets slices instead of strings (false)
+---@field daemon? boolean it does not keep run alive (false)
 ---@field name? string for dumps
 ---where connections are served: "all"; a list of shards; or a number of them, of which this one is
 ---the first (1)
 ---@field shards? integer|string|table
 ---with several shards: "reuseport", each accepts for itself; "handover", this one accepts and hands
----over to the others ("reuseport")
+---over to the others, as always of Unix sockets ("reuseport")
 ---@field accept? string
 ---of "handover": to the shard with the "fewest" connections, or in "turn"; a stalled one is passed
 ---over ("fewest")
@@ -559,14 +601,15 @@ function M.listen(addr, opts) end
 ---of them. The handlers are copied to the other shards as jobs are, and their errors go to
 ---`on_error` there, which `rl.shard_init` may set. It fails when one shard cannot listen.
 ---
----Parks for the lookup of a name that is not "localhost"; with other shards, until they listen.
+---Parks for the lookup of a name that is not "localhost", and when a Unix socket's file is there
+---already; with other shards, until they listen.
 ---
 ---Raises on an address, handler or option it does not know; when a handler cannot travel, with the
 ---path to what cannot; outside of `run`.
 ---
 ---Source: listen(2), accept(2), socket(7) on SO_REUSEPORT, ipv6(7).
 ---@async
----@param addr string "host:port"
+---@param addr string "host:port" or "unix:/path"
 ---@param handler fun(conn: ringlet.conn)|ringlet.net.serve.handler
 ---@param opts? ringlet.net.serve.opts
 ---@return ringlet.server|nil

@@ -16,6 +16,9 @@
 ---
 ---A test fails when its function raises, when a root task fails and nobody joins it, when it takes
 ---longer than `timeout`, and when it leaves something behind: tasks, handles, operations in flight.
+---Idle connections of HTTP clients are closed behind it, and count as nothing.
+---Of tasks that are leaked, because nothing can ever wake them, the failure has the stack and where
+---they were made: see `ringlet.leaks`.
 ---@class ringlet.test
 ---@field TIMEOUT number 5
 ---@field SIM_TIMEOUT number 100,000

@@ -10,6 +10,7 @@
 ---what `recv` returns. Collected without `close`, its connection is closed.
 ---@class ringlet.ws
 ---@field protocol string|nil the subprotocol that was agreed on
+---@field deflate boolean whether compression was agreed on
 ---why it ended, once a call has told so: the peer's code, 1005 if it gave none; 1002, 1007 or 1009
 ---for what the peer did wrong; 1006 if the connection was lost
 ---@field close_code integer|nil
@@ -124,7 +125,7 @@ function ws:state() end
 ---@class ringlet.ws_stats
 ---@field messages_in integer received whole, also one that nobody took yet
 ---@field messages_out integer
----@field bytes_in integer content of those messages
+---@field bytes_in integer content of those messages, compressed if they were
 ---@field bytes_out integer
 ---@field pings_in integer
 ---@field pongs_in integer
@@ -150,7 +151,7 @@ function ws:stats() end
 ---      ws:close()
 ---    end)
 ---
----Extensions, compression among them, are neither offered nor accepted. There is no TLS.
+---Compression needs the rock ringlet-zlib. There is no TLS.
 ---@class ringlet.websocket
 local M = {}
 
@@ -161,6 +162,13 @@ local M = {}
 ---@field timeout? number seconds for all of it
 ---@field max_message? integer bytes; a longer message closes it with 1009 (16777216)
 ---@field max_frame? integer bytes of one frame, by default `max_message`
+---offer to compress messages (permessage-deflate); needs the rock ringlet-zlib (false)
+---@field deflate? boolean|table
+---@field deflate.level? integer 1 (fast) to 9 (small) (6)
+---@field deflate.window? integer 9 to 15: either side looks back 2^window bytes (15)
+---each message by itself, on both sides: idle sockets keep nothing (false)
+---@field deflate.no_context_takeover? boolean
+---@field deflate.threshold? integer bytes from which on messages are compressed (256)
 ---@field heartbeat? number seconds: a ping goes out that often, with the load
 ---seconds after which a pong is overdue: then it ends, with "ETIMEDOUT" (5)
 ---@field heartbeat_timeout? number
@@ -175,9 +183,10 @@ local M = {}
 ---
 ---Parks until the handshake is done.
 ---
----Raises on a URL or option it does not know, on wss; outside of a task.
+---Raises on a URL or option it does not know, on wss, on `deflate` without its rock; outside of a
+---task.
 ---
----Source: RFC 6455 section 4.1.
+---Source: RFC 6455 section 4.1, RFC 7692.
 ---
 ---Returns ws.
 ---

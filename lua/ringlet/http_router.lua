@@ -104,7 +104,7 @@ end
 -- ---- routes -------------------------------------------------------------------------------------
 
 local function insert(router, method, pattern, handler, owners, level)
-  local route = {handler = handler, owners = owners}
+  local route = {handler = handler, owners = owners, pattern = pattern}
   local ok, why = http_tree.add(router.root.tree, method, pattern, route)
   if not ok then
     error(why, level + 1)
@@ -360,10 +360,9 @@ end
 function Router.__call(self, req, res)
   local root, path = self.root, req.path
   root.counts.requests = root.counts.requests + 1
-  if path == "" then
-    if req.target == "*" then
-      return answer(root, req, res, server_options)
-    end
+  if path == "*" then
+    return answer(root, req, res, server_options)
+  elseif path == "" then
     path = "/"
   elseif not is_encoded(path) then
     return answer(root, req, res, malformed)
@@ -372,7 +371,7 @@ function Router.__call(self, req, res)
   if not route then
     return answer(root, req, res, answer_of, path)
   end
-  req.params, req.rest = params, rest
+  req.params, req.rest, req.route = params, rest, route.pattern
   return (route.epoch == epoch and route.call or compiled(route))(req, res)
 end
 

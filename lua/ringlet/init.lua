@@ -38,6 +38,7 @@ local errors = require "ringlet.errors"
 local group = require "ringlet.group"
 local health = require "ringlet.health"
 local hedge = require "ringlet.hedge"
+local hooks = require "ringlet.hooks"
 local jobs = require "ringlet.jobs"
 local limiter = require "ringlet.limiter"
 local map = require "ringlet.map"
@@ -72,7 +73,7 @@ local rl = {
   spawn = jobs.spawn, spawn_on = jobs.spawn_on, job = jobs.job,
   shards = jobs.shards, shard = jobs.shard,
   go = task.go, daemon = task.daemon, self = task.self, locals = task.locals,
-  on_error = task.on_error,
+  on_error = task.on_error, on = hooks.on,
 
   scope = scope.scope, timeout = scope.timeout, shield = scope.shield,
   finally = scope.finally, pcall = scope.pcall,

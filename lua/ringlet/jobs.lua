@@ -44,6 +44,7 @@ local function perform(job, slot, fn, ...)
 end
 
 local function run_job(job)
+  task.tell_of(job_slot(job))
   perform(job, job_slot(job), job_open(job))
 end
 
@@ -88,6 +89,7 @@ end
 
 -- Functions that were looked at, and where one was found to assign an upvalue.
 local seen, told = setmetatable({}, {__mode = "k"}), {}
+M.seen = seen
 
 -- A job that assigns an upvalue assigns its copy: say so once for each such function.
 local function tell_assigned(fn)

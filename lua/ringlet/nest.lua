@@ -15,6 +15,7 @@ local M = {}
 
 -- Coroutines that are parked inside: to others they are not suspended.
 local parked = setmetatable({}, {__mode = "k"})
+M.parked = parked
 
 local after
 

@@ -165,6 +165,11 @@ function M.configure(max_threads, preload)
   default, default_max, default_preload = nil, max_threads or MAX_THREADS, preload
 end
 
+-- How many helper threads of the run live.
+function M.live_threads()
+  return default and core.offload_stats(default).threads or 0
+end
+
 local function whole(n, min, max, what, level)
   if n ~= nil and (n < min or n > max or n % 1 ~= 0) then
     error(("%s must be a whole number from %d to %d"):format(what, min, max), (level or 2) + 1)

@@ -15,6 +15,7 @@ local M = {}
 
 -- Every pool of this state, and how many there have been.
 local pools, made = setmetatable({}, {__mode = "k"}), 0
+M.pools = pools
 
 local function is_older(a, b)
   return a.id < b.id

@@ -258,6 +258,7 @@ end
 -- Give the worker a coroutine, which has yet to begin.
 local function give_life(pool, w)
   local slot = spawn(threads, 0, work, pool, w)
+  task.tell_of(slot) -- a handle that hooks have is none that a user has
   w.slot, w.begun, seen[slot], lodgers[slot] = slot, false, false, w
 end
 

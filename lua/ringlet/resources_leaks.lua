@@ -6,8 +6,8 @@
 -- is there then, never too late.
 
 local core = require "ringlet.core"
-local deadlock = require "ringlet.deadlock"
 local idle = require "ringlet.resources_idle"
+local stacks = require "ringlet.stacks"
 local task = require "ringlet.task"
 local time = require "ringlet.time"
 
@@ -19,7 +19,7 @@ local ROUNDING = idle.ROUNDING
 local function callers()
   local level = 3
   local info = debug.getinfo(level, "S")
-  while info and deadlock.is_ours(info) do
+  while info and stacks.is_ours(info) do
     level = level + 1
     info = debug.getinfo(level, "S")
   end

@@ -37,6 +37,7 @@ local KNOWN = {
   shards = "number|string", preload = "table", stealing = "boolean",
   max_threads = "number", pin = "boolean|table", numa = "boolean|string|table",
   stall_after = "number", on_stall = "function", on_hung = "function",
+  admin = "boolean|string|table",
 }
 local SLICE = 0.010
 local STALL_AFTER = 1
@@ -263,6 +264,10 @@ local function begin(run, opts)
   offload.configure(opts.max_threads, opts.preload)
   nest.install()
   health.set_hook(opts.on_stall)
+  local printed = os.getenv("RINGLET_TRACE")
+  if printed then
+    require("ringlet.trace_sched").begin(printed)
+  end
   run.sim, run.on_hung = seed ~= nil, opts.on_hung
   return seed
 end
@@ -308,6 +313,18 @@ local function start_others(run, opts, plan)
     stop.active = nil
     close(run)
     error("ringlet: cannot start the shards: " .. why, 3)
+  end
+end
+
+-- The endpoint of the option or of the variable RINGLET_ADMIN. Virtual time is not disturbed by a
+-- variable.
+local function start_admin(opts, sim)
+  local wanted, env = opts.admin, os.getenv("RINGLET_ADMIN")
+  if wanted == nil and not sim and env and env ~= "" and env ~= "0" then
+    wanted = env == "1" or env
+  end
+  if wanted then
+    task.daemon(require("ringlet.admin_run").begin, wanted)
   end
 end
 
@@ -358,6 +375,9 @@ end
 -- grace after `stop` is over: a list of {shard=, id=, name=, reason=, object=, seconds=, where=,
 -- traceback=} for tasks, {shard=, silent=true} for a shard that does not answer, {shard=,
 -- left=true} for one that was left behind; must not park. By default the text goes to stderr
+-- @tparam[opt=false] boolean|string|table opts.admin have an endpoint of `ringlet.admin`: true, on
+-- a Unix socket that the command `ringlet` finds; its address; or its options. The variable
+-- RINGLET_ADMIN, 1 or an address, does so as well
 -- @tparam[opt=false] boolean opts.debug record where tasks are created; RINGLET_DEBUG=1 does too
 -- @tparam[opt] fun(text:string,task:?task) opts.on_overrun called when a task cannot be preempted;
 -- by default the text goes to stderr
@@ -369,11 +389,18 @@ end
 function M.run(main, opts, ...)
   opts = check(main, opts)
   local plan = plan_of(opts)
-  local run = {grace = opts.grace or GRACE}
+  local run = {grace = opts.grace or GRACE, opts = opts}
   local seed = begin(run, opts)
+  for _, fn in ipairs(stop.beginnings) do
+    fn()
+  end
   core.fleet_open(plan.shards, opts.stealing ~= false)
   watch(opts, seed)
   start_others(run, opts, plan)
+  for _, fn in ipairs(stop.gathered) do
+    fn()
+  end
+  start_admin(opts, seed)
   local h = start_main(main, ...)
   h.main = true
   h.on_end = main_ended(run)

@@ -30,8 +30,15 @@ M.active = nil
 -- What servers do when the run is asked to stop: object -> fn(grace).
 M.stoppers = setmetatable({}, {__mode = "k"})
 
--- What modules do when the run is over in this shard: a list of functions.
+-- What modules do when a run begins, on the first shard: before the others are started, and when
+-- all of them are there; and when it is over in this shard: lists of functions.
+M.beginnings = {}
+M.gathered = {}
 M.endings = {}
+
+-- How modules give back what they keep only to use it again, as idle connections, when somebody
+-- wants to see that nothing is left: a list of functions.
+M.spares = {}
 
 -- What modules do when every task is cancelled, with what waits to become one: a list of functions
 -- of the reason.

@@ -106,6 +106,11 @@ function M.shield(fn, ...)
   return leave_shield(cancel.push(task.own(), {shield = true}), pcall(fn, ...))
 end
 
+-- The same for a wait of the library's.
+function M.shield_wait(fn, ...)
+  return leave_shield(cancel.push(task.own(), {shield = true, ours = true}), pcall(fn, ...))
+end
+
 local function finally(cleanup, ok, ...)
   if core.inside() then
     local clean, err = pcall(M.shield, cleanup)
@@ -185,8 +190,9 @@ function Scope:cancel(reason)
   cancel.cancel_scope(self, reason)
 end
 
+-- The shield of a wait that is part of what a user's call does, `ours`, protects nobody's code.
 local function wait_children(scope)
-  local shield = cancel.push(scope.owner, {shield = true})
+  local shield = cancel.push(scope.owner, {shield = true, ours = true})
   while scope.count > 0 do
     core.wait(scope.empty, nil, SCOPE)
   end

@@ -36,6 +36,15 @@ local checked = setmetatable({}, {__mode = "k"})
 
 local M = {}
 
+-- Forget what was waited for last: neither the scratch list nor `checked`, which is returned, must
+-- look like somebody who has it.
+function M.forget()
+  for i in pairs(list) do
+    list[i] = nil
+  end
+  return checked
+end
+
 function M.seed(n)
   seed = n % 2147483646 + 1
   orders = {}

@@ -572,7 +572,7 @@ function Cond:wait(t)
   core.check()
   self.m:unlock()
   local ok, code = core.wait(self.q, t, reasons["cond wait"])
-  scope.shield(self.m.lock, self.m)
+  scope.shield_wait(self.m.lock, self.m)
   if ok == nil then
     return fail(code)
   end

@@ -25,6 +25,15 @@ static inline void rl_push_companion(lua_State *L, int i)
 	lua_getiuservalue(L, i, 1);
 }
 
+/* Push the n-th value, from 1, that the userdata at `i` refers to; false: it has no more. */
+static inline bool rl_push_uservalue(lua_State *L, int i, int n)
+{
+	if (lua_getiuservalue(L, i, n) != LUA_TNONE)
+		return true;
+	lua_pop(L, 1);
+	return false;
+}
+
 /* *nresults is for a coroutine that has ended. */
 static inline int rl_resume(lua_State *co, lua_State *from, int nargs, int *nresults)
 {
@@ -48,7 +57,7 @@ static inline int rl_dump(lua_State *L, lua_Writer writer, void *p)
 	return lua_dump(L, writer, p, 0);
 }
 
-/* Push the environment of the function at `i`, if it has one that is no upvalue. */
+/* Push the environment of the function or thread at `i`, if it has one that is no upvalue. */
 static inline bool rl_push_environment(lua_State *L, int i)
 {
 	(void)L;
@@ -76,6 +85,10 @@ static inline int rl_cpcall(lua_State *L, lua_CFunction fn, void *p)
 #define LUA_OK 0
 #endif
 
+#ifndef LUA_GCISRUNNING
+#define LUA_GCISRUNNING 9
+#endif
+
 /* LuaJIT has these; the PUC 5.1 headers do not say so. */
 extern int lua_isyieldable(lua_State *L);
 extern void *lua_upvalueid(lua_State *L, int i, int n);
@@ -96,6 +109,14 @@ static inline void rl_set_companion(lua_State *L, int i)
 static inline void rl_push_companion(lua_State *L, int i)
 {
 	lua_getfenv(L, i);
+}
+
+static inline bool rl_push_uservalue(lua_State *L, int i, int n)
+{
+	if (n > 1)
+		return false;
+	lua_getfenv(L, i);
+	return true;
 }
 
 static inline int rl_resume(lua_State *co, lua_State *from, int nargs, int *nresults)

@@ -30,6 +30,12 @@ static struct lwaitq *check_waitq(lua_State *L, int arg)
 	return q;
 }
 
+struct lwaitq *rl_lwait_at(lua_State *L, int i)
+{
+	struct lwaitq *q = lua_type(L, i) == LUA_TUSERDATA ? lua_touserdata(L, i) : NULL;
+	return q && rl_rawlen(L, i) >= sizeof *q && q->tag == &waitq_tag ? q : NULL;
+}
+
 void rl_lwait_init(struct lwaitq *q)
 {
 	q->tag = &waitq_tag;

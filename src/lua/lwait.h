@@ -14,6 +14,9 @@ struct lwaitq {
 
 void rl_lwait_init(struct lwaitq *q);
 
+/* The wait queue at index `i`; NULL when that is something else. */
+struct lwaitq *rl_lwait_at(lua_State *L, int i);
+
 /* End the wait of everybody on the wait queue at `index` with the values above it. */
 void rl_lwait_wake_all(lua_State *L, struct rl_lua *h, int index);
 

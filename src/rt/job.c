@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "rt/trace.h"
 
 #include <stdlib.h>
 
@@ -30,7 +31,7 @@
 #define RL_JOBS_WAIT_NS 200000 /* how long jobs may have to wait here before another is woken */
 
 /* False: it was revoked, and is gone. */
-static bool job_begin(struct rl_shard *s, struct rl_job *job)
+static bool job_begin(struct rl_shard *s, struct rl_job *job, bool stolen)
 {
 	uint32_t state = RL_JOB_QUEUED;
 	atomic_store_explicit(&job->runner, s->index, memory_order_relaxed); /* by the swap */
@@ -40,13 +41,14 @@ static bool job_begin(struct rl_shard *s, struct rl_job *job)
 		return false;
 	}
 	rl_fleet_count(&rl_fleet_seat(s)->started);
+	rl_traced_job(s, job->origin, stolen);
 	s->vm.job_begin(s->vm.self, job);
 	return true;
 }
 
 static void deliver_here(struct rl_shard *s, struct rl_msg *m)
 {
-	job_begin(s, rl_container(m, struct rl_job, msg));
+	job_begin(s, rl_container(m, struct rl_job, msg), false);
 }
 
 static void deliver_end(struct rl_shard *s, struct rl_msg *m)
@@ -244,18 +246,20 @@ bool rl_job_take_near(struct rl_shard *s)
 	struct rl_job *job;
 	do
 		job = find_near(s);
-	while (job && !job_begin(s, job));
+	while (job && !job_begin(s, job, false));
 	return job != NULL;
 }
 
 bool rl_job_take(struct rl_shard *s)
 {
 	struct rl_job *job;
+	bool near;
 	do {
 		job = find_near(s);
+		near = job != NULL;
 		if (!job)
 			job = steal(s);
-	} while (job && !job_begin(s, job));
+	} while (job && !job_begin(s, job, !near));
 	return job != NULL;
 }
 
