@@ -61,11 +61,17 @@ void rl_lua_hook_init(lua_State *L, struct rl_lua *h)
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
+/* LuaJIT's profiler puts back the events that there were before it took its sample: the hook may be
+ * there without any, and is set again then. The watchdog asks every tick until it is obeyed. */
+static bool is_free(lua_State *co, lua_Hook hook, bool sample)
+{
+	return !hook || (hook == task_hook && (sample || lua_gethookmask(co) == 0));
+}
+
 void rl_lua_run_arm(struct rl_lua *h, bool sample)
 {
 	lua_State *co = h->running;
-	lua_Hook hook = co ? lua_gethook(co) : NULL;
-	if (co && (!hook || (sample && hook == task_hook)))
+	if (co && is_free(co, lua_gethook(co), sample))
 		lua_sethook(co, task_hook, sample ? SAMPLE_EVENTS : LUA_MASKCOUNT, 1);
 }
 
