@@ -355,6 +355,24 @@ describe("cpu profiles of a real load", function()
     assert_shares(p)
   end)
 
+  it("keep no task from being preempted", function()
+    local over, in_time = false, false
+    on_uring(function()
+      local s = start("cpu", {hz = 1000})
+      rl.go(interpreted(function()
+        local from = os.clock()
+        while not over and os.clock() - from < 20 do end
+        in_time = over
+      end))
+      for _ = 1, 2000 do
+        rl.yield()
+      end
+      over = true
+      s:stop()
+    end, {slice = 0.001})
+    assert.is_true(in_time)
+  end)
+
   it("have them of tasks that are preempted", function()
     local before = rl.stats().preemptions
     local function spin_a(t0)
