@@ -37,7 +37,8 @@ function M.free_address()
     local listener = net.listen(addr)
     if listener then
       listener:close()
-      while net.connect(addr, {timeout = 1}) do rl.sleep(0.001) end -- it closes when the ring is told
+      -- It is closed when the ring has been told.
+      while net.connect(addr, {timeout = 1}) do rl.sleep(0.001) end
       return addr
     end
   end
