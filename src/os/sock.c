@@ -3,8 +3,12 @@
 #include "os/sock.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+_Static_assert(sizeof(struct rl_sock_note) == 24, "bpf/metrics_types.h has the same");
 
 static int64_t sock_clock(clockid_t id)
 {
@@ -83,4 +87,14 @@ void rl_sock_close_now(struct rl_os *os, int fd)
 {
 	(void)os;
 	close(fd);
+}
+
+int rl_sock_note(int map_fd, int fd, const struct rl_sock_note *note)
+{
+	union bpf_attr attr = {
+		.map_fd = (uint32_t)map_fd,
+		.key = (uint64_t)(uintptr_t)&fd,
+		.value = (uint64_t)(uintptr_t)note,
+	};
+	return sock_result((int)syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof attr));
 }

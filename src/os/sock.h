@@ -20,4 +20,15 @@ int rl_sock_getpeername(struct rl_os *os, int fd, struct sockaddr *addr, socklen
 int rl_sock_send_now(struct rl_os *os, int fd, const char *data, uint32_t len, bool more);
 void rl_sock_close_now(struct rl_os *os, int fd);
 
+/* Whose a socket is, for programs in the kernel: bpf/metrics_types.h has it, too. */
+struct rl_sock_note {
+	uint64_t task;
+	uint32_t shard; /* from 1 */
+	uint32_t label;
+	uint32_t role, pid; /* 0 */
+};
+
+/* Put it into a map of the kernel's socket storage. 0 or -errno. */
+int rl_sock_note(int map_fd, int fd, const struct rl_sock_note *note);
+
 #endif

@@ -9,6 +9,8 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "os/sock.h"
+#include "rt/fleet.h"
 
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -24,6 +26,19 @@ static void dial_finish(struct rl_dial *d)
 		rl_waitq_wake(d->net->shard, &d->waiters, 0, true);
 }
 
+/* A connect is handed to the kernel when the shard next enters it, and so by whatever task runs
+ * then: what the kernel counts by task is told before. A failure costs that number alone. */
+static void note_owner(struct rl_dial *d, int fd)
+{
+	struct rl_shard *s = d->net->shard;
+	int map = s->fleet ? atomic_load_explicit(&s->fleet->notes_fd, memory_order_relaxed)
+		: s->notes_fd;
+	if (map < 0 || d->net->os->closed_world)
+		return;
+	struct rl_sock_note note = {.task = d->task, .shard = s->index + 1, .label = d->label};
+	rl_sock_note(map, fd, &note);
+}
+
 static int attempt_start(struct rl_dial *d, struct rl_attempt *a)
 {
 	struct rl_os *os = d->net->os;
@@ -32,6 +47,7 @@ static int attempt_start(struct rl_dial *d, struct rl_attempt *a)
 		return fd;
 	if (a->addr.sa.sa_family != AF_UNIX)
 		os->ops->setsockopt(os, fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	note_owner(d, fd);
 	a->op.kind = RL_OP_CONNECT;
 	a->op.done = attempt_done;
 	a->op.fd = fd;
@@ -173,6 +189,8 @@ int rl_dial_open(struct rl_net *net, const struct rl_addr *addrs, unsigned n,
 	d->n = n;
 	d->fd = -1;
 	d->handle = handle;
+	d->task = net->shard->current ? net->shard->current->id : 0;
+	d->label = net->shard->current ? net->shard->current->label : 0;
 	d->item.stop = item_stop;
 	d->item.drop = item_drop;
 	rl_list_init(&d->item.link);

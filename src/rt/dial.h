@@ -29,6 +29,8 @@ struct rl_dial {
 	struct rl_waitq waiters;
 	struct rl_alarm stagger;
 	unsigned n, next, running;
+	unsigned label;            /* of the task that began it */
+	uint64_t task;             /* that task; 0: none */
 	int fd;                    /* the winner, -1 none */
 	int err;                   /* the first failure */
 	bool over;

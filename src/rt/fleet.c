@@ -78,6 +78,7 @@ struct rl_fleet *rl_fleet_new(unsigned size)
 	memset(f, 0, bytes);
 	f->size = size;
 	f->stealing = true;
+	atomic_init(&f->notes_fd, -1);
 	pthread_mutex_init(&f->lock, NULL);
 	rl_list_init(&f->injected);
 	for (unsigned i = 0; i < size; i++) {

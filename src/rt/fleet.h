@@ -79,6 +79,7 @@ struct rl_fleet {
 	void (*step)(void *arg, unsigned index); /* simulated: give that shard a turn; else NULL */
 	void *step_arg;
 	uint64_t seed;                 /* simulated: of the order of turns */
+	_Atomic int notes_fd;          /* as of a shard that is alone; any thread sets it */
 	/* What all read in every turn, above, is apart from what all write. */
 	/* Low half: seats AWAKE or ASLEEP, for a moment more; high: how often one was added. */
 	_Alignas(64) RL_ATOMIC(uint64_t) active;

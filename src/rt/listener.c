@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "rt/measure.h"
 
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -47,6 +48,13 @@ static void accept_stop(struct rl_listener *l)
 	rl_os_cancel(l->net->os, &l->op);
 }
 
+/* Others may look how many wait in the kernel's queue; of sockets in memory they cannot. */
+static void publish(struct rl_listener *l, bool on)
+{
+	if (!l->net->os->closed_world)
+		rl_measure_listens(l->net->shard->measure, l->op.fd, on);
+}
+
 /* Nobody else can find it from now on. */
 static void remove_file(struct rl_listener *l)
 {
@@ -74,6 +82,7 @@ static void close_socket(struct rl_listener *l)
 	--*l->net->handles;
 	rl_alarm_stop(l->net->shard, &l->retry);
 	remove_file(l);
+	publish(l, false);
 	l->net->os->ops->close_now(l->net->os, l->op.fd);
 	if (!l->net->stopping)
 		rl_waitq_wake(l->net->shard, &l->acceptors, 0, true);
@@ -86,7 +95,7 @@ static void go_on(struct rl_listener *l)
 		accept_start(l);
 	else if (l->op.in_flight || l->gone || l->closed)
 		return;
-	else if (kernel_queue_len(l) > 0)
+	else if (!l->leaving && kernel_queue_len(l) > 0)
 		accept_start(l);
 	else
 		close_socket(l);
@@ -184,6 +193,7 @@ static void close_start(struct rl_listener *l)
 	struct rl_os *os = l->net->os;
 	l->gone = true;
 	--*l->net->handles;
+	publish(l, false);
 	l->op.kind = RL_OP_CLOSE;
 	l->op.done = close_done;
 	if (rl_os_submit(os, &l->op) < 0)
@@ -281,6 +291,12 @@ void rl_listener_finish(struct rl_listener *l)
 		rl_waitq_wake(l->net->shard, &l->acceptors, 0, true);
 }
 
+void rl_listener_leave(struct rl_listener *l)
+{
+	l->leaving = true;
+	rl_listener_finish(l);
+}
+
 void rl_listener_feed(struct rl_listener *l, int fd)
 {
 	queue_push(l, fd);
@@ -323,6 +339,7 @@ static void item_stop(struct rl_net_item *item)
 		return;
 	l->gone = true;
 	--*l->net->handles;
+	publish(l, false);
 	l->net->os->ops->close_now(l->net->os, l->op.fd);
 }
 
@@ -420,6 +437,7 @@ int rl_listener_open(struct rl_net *net, const struct rl_addr *addr,
 		return err;
 	}
 	++*net->handles;
+	publish(l, true);
 	give(l, handle);
 	return 0;
 }

@@ -37,7 +37,7 @@ struct rl_listener {
 	int shortage;                /* the last passing error */
 	uint64_t accepted, shortages;
 	struct rl_sockfile *file;    /* of a Unix socket; NULL: none */
-	bool closed, paused, cancelled, finishing, gone, dead, holds;
+	bool closed, paused, cancelled, finishing, leaving, gone, dead, holds;
 };
 
 /* Bind and listen; *out is the caller's by `handle` from then on. 0 or -errno. */
@@ -50,6 +50,8 @@ void rl_listener_feed(struct rl_listener *l, int fd);
  * be taken; after that accepting fails with -RL_ECLOSED. An inlet ends when it is empty.
  * Idempotent. */
 void rl_listener_finish(struct rl_listener *l);
+/* The same at once: what is queued in the kernel is for others that listen there. */
+void rl_listener_leave(struct rl_listener *l);
 /* Idempotent. Connections are refused once l->dead, which wakes l->acceptors. */
 void rl_listener_close(struct rl_listener *l);
 void rl_listener_disown(struct rl_listener *l); /* close, free when possible */

@@ -254,7 +254,7 @@ unsigned rl_measure_label(struct rl_measure *m, const char *text)
 }
 
 void rl_measure_labels(struct rl_measure *m, void *to,
-	void (*fn)(void *to, const char *name, uint64_t live, uint64_t begun))
+	void (*fn)(void *to, unsigned number, const char *name, uint64_t live, uint64_t begun))
 {
 	/* Pairs with retire: what is found from here on is not freed. */
 	atomic_fetch_add_explicit(&m->readers, 1, memory_order_seq_cst);
@@ -265,7 +265,7 @@ void rl_measure_labels(struct rl_measure *m, void *to,
 		uint64_t live = atomic_load_explicit(&labels[i].live, memory_order_relaxed);
 		uint64_t begun = atomic_load_explicit(&labels[i].begun, memory_order_relaxed);
 		if (name || (i == 0 && begun > 0))
-			fn(to, name ? name->text : "", live, begun);
+			fn(to, i, name ? name->text : "", live, begun);
 	}
 	atomic_fetch_sub_explicit(&m->readers, 1, memory_order_release);
 }
@@ -313,4 +313,26 @@ void rl_measure_sampled(struct rl_shard *s)
 	struct rl_measure *m = s->measure;
 	s->sampled = NULL;
 	rl_histogram_record(&m->latencies, (double)(rl_os_now(s->os) - m->sampled_ns) * 1e-9);
+}
+
+void rl_measure_listens(struct rl_measure *m, int fd, bool on)
+{
+	int from = on ? 0 : fd + 1, to = on ? fd + 1 : 0;
+	for (int i = 0; i < RL_LISTENING_MAX; i++) {
+		if (atomic_load_explicit(&m->listening[i], memory_order_relaxed) != from)
+			continue;
+		atomic_store_explicit(&m->listening[i], to, memory_order_relaxed);
+		return;
+	}
+}
+
+unsigned rl_measure_listening(struct rl_measure *m, int fds[RL_LISTENING_MAX])
+{
+	unsigned n = 0;
+	for (int i = 0; i < RL_LISTENING_MAX; i++) {
+		int fd = atomic_load_explicit(&m->listening[i], memory_order_relaxed) - 1;
+		if (fd >= 0)
+			fds[n++] = fd;
+	}
+	return n;
 }

@@ -22,6 +22,10 @@
 #ifndef RL_SAMPLE_EVERY
 #define RL_SAMPLE_EVERY 64
 #endif
+/* Listening sockets of a shard that others know of. */
+#ifndef RL_LISTENING_MAX
+#define RL_LISTENING_MAX 64
+#endif
 #ifndef RL_LABELS_MAX
 #ifdef RL_TINY
 #define RL_LABELS_MAX 8
@@ -90,6 +94,8 @@ struct rl_measure {
 	struct rl_name *retired;
 	struct rl_series *_Atomic series;   /* what users measure; see series.h */
 	unsigned series_len;
+	_Atomic uint32_t tid;               /* the shard's thread; 0: simulated, or not in a run */
+	_Atomic int listening[RL_LISTENING_MAX]; /* descriptors + 1; 0: free */
 	int64_t sampled_ns;                 /* when the sample of latencies became ready */
 };
 
@@ -116,10 +122,18 @@ unsigned rl_measure_label(struct rl_measure *m, const char *name);
  * with "" and 0, how many had sets that have lost their number. If `fn` leaves by a jump, names are
  * kept from then on until all is freed. */
 void rl_measure_labels(struct rl_measure *m, void *to,
-	void (*fn)(void *to, const char *name, uint64_t live, uint64_t begun));
+	void (*fn)(void *to, unsigned number, const char *name, uint64_t live, uint64_t begun));
 
 /* Give a live task that set. */
 void rl_measure_relabel(struct rl_measure *m, struct rl_task *t, unsigned label);
+
+/* By the owner: a socket listens, and does no longer. Who finds all RL_LISTENING_MAX taken is not
+ * told of. */
+void rl_measure_listens(struct rl_measure *m, int fd, bool on);
+
+/* Any thread: its listening sockets into `fds`; how many. They may be closed, and something else,
+ * when they are looked at. */
+unsigned rl_measure_listening(struct rl_measure *m, int fds[RL_LISTENING_MAX]);
 
 /* The rare parts of what the loop measures. */
 void rl_measure_span(struct rl_histogram *h, uint64_t ticks);

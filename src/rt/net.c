@@ -48,6 +48,7 @@ static struct rl_net *net_new(struct rl_shard *s, unsigned *handles)
 	net->serial = ++s->nets;
 	rl_list_init(&net->items);
 	rl_list_init(&net->starved);
+	rl_list_init(&net->classifiers);
 	rl_list_init(&net->rearm.link);
 	net->rearm.flush = rearm;
 	net->streams = rl_slab_new(sizeof(struct rl_stream), STREAMS_PER_CHUNK, STREAMS_MAX);
@@ -125,6 +126,8 @@ void rl_net_free(struct rl_shard *s, int err)
 		if (stream)
 			rl_stream_drop(stream, keep);
 	}
+	while (rl_list_pop(&net->classifiers))
+		continue;
 	for (struct rl_list *l = rl_list_pop(&net->items); l; l = rl_list_pop(&net->items)) {
 		struct rl_net_item *item = rl_container(l, struct rl_net_item, link);
 		item->drop(item, keep);

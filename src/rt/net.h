@@ -35,6 +35,7 @@ struct rl_net {
 	uint32_t message_gen;        /* no two messages have the same for a long time */
 	int64_t date_until_ns;       /* of what follows, the line that answers have */
 	char date[40];
+	struct rl_list classifiers;  /* of servers that have one */
 	unsigned serial;             /* no two nets of a shard have the same; not 0 */
 	unsigned draining;           /* closed streams that still send */
 	bool stopping;               /* the run ends: wake nobody */

@@ -220,6 +220,16 @@ bool rl_serve_tell_late(struct rl_stream *s)
 	return true;
 }
 
+/* Are others to have a turn before this connection's next request? One that is classified is news,
+ * of a class that may be another. */
+static bool gives_way(const struct rl_stream *s)
+{
+	struct rl_shard *shard = s->net->shard;
+	if (s->more->requests % RL_SERVE_BATCH == 0 || s->is_classified)
+		return true;
+	return shard->urgency.sources > 0 && rl_urgency_gives_way(shard, s->priority, s->priority);
+}
+
 bool rl_serve_done(struct rl_serve *v, struct rl_message *m, bool ok)
 {
 	struct rl_stream *s = m->stream;
@@ -242,7 +252,7 @@ bool rl_serve_done(struct rl_serve *v, struct rl_message *m, bool ok)
 		rl_message_free(m);
 	} else {
 		rl_message_next(m);
-		if (s->more->requests % RL_SERVE_BATCH != 0 && read_request(v, m) == 1)
+		if (!gives_way(s) && read_request(v, m) == 1)
 			return true;
 		if (s->more->message && s->more->message->len == 0 && !s->more->message->lingers)
 			rl_message_free(s->more->message);

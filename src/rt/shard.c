@@ -2,16 +2,7 @@
 /*
  * shard: task records and the run loop.
  *
- * What is runnable is run in the order in which it became so - up to a point: a tree of tasks that
- * each spawn ten would then be held in memory a whole level at a time. So a new task joins the end
- * of the queue only while that is short; beyond, the tasks one task spawns in one turn are a group,
- * in order, in front of the older groups of the backlog (a tree is then walked depth first, with a
- * footprint like its height). An empty queue is filled from the head of the backlog; so that
- * nothing starves, one from there also goes in every RL_FAIR runs, and one from its tail every
- * RL_FAIR_GROUPS groups. Who yields goes behind everything. Go's overflow from the local to the
- * global queue does the same job.
- *
- * Invariants: runq_len counts the run queue; `live` counts records; a record is freed only by the
+ * Invariants: `live` counts records; a record is freed only by the
  * loop, after its task ended, or by who abandons a task outside the loop. `due_ns` is never later
  * than the earliest deadline of either wheel. Time is read after each kernel entry, each
  * RL_TURNS_PER_CLOCK turns, and whenever a deadline is reckoned.
@@ -21,6 +12,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/slab.h"
+#include "rt/beacon.h"
 #include "rt/conduct.h"
 #include "rt/fleet.h"
 #include "rt/job.h"
@@ -30,8 +22,11 @@
 #include "rt/trace.h"
 #include "rt/wait.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef RL_TASKS_MAX
 #define RL_TASKS_MAX (1u << 24)
@@ -43,8 +38,7 @@
 #define RL_PUBLISH_NS 1000000
 #define RL_MANY_TIMERS 8 /* due at one time */
 #define RL_MANY_TIMERS_NS 250000
-#define RL_FAIR 61          /* runs */
-#define RL_FAIR_GROUPS 1021 /* rarely: the tail of the backlog is where a tree is widest */
+#define RL_URGED_MAX 10 /* times in a row that who is interrupted stays at the front */
 
 /* A page that reads 1 here and 0 in a forked child. */
 static const volatile uint32_t *home_page(void)
@@ -63,14 +57,14 @@ static const volatile uint32_t *home_page(void)
 int rl_shard_init(struct rl_shard *s, const struct rl_vm *vm)
 {
 	memset(s, 0, sizeof *s);
-	rl_list_init(&s->runq);
-	rl_list_init(&s->backlog);
-	rl_list_init(&s->fresh);
+	rl_runq_init(&s->runq);
+	rl_waitq_init(&s->resting);
 	rl_list_init(&s->dirty);
 	rl_list_init(&s->warm);
 	s->vm = *vm;
 	s->home = home_page();
 	s->due_ns = -1;
+	s->notes_fd = -1;
 	s->tasks = rl_slab_new(sizeof(struct rl_task), TASKS_PER_CHUNK, RL_TASKS_MAX);
 	s->due = rl_slab_new(sizeof(struct rl_deadline), TASKS_PER_CHUNK, RL_TASKS_MAX);
 	s->measure = rl_measure_new();
@@ -100,8 +94,12 @@ int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_co
 		return err;
 	}
 	s->os->user = s;
+	uint32_t tid = s->os->closed_world ? 0 : (uint32_t)syscall(SYS_gettid);
+	atomic_store_explicit(&s->measure->tid, tid, memory_order_relaxed);
 	s->now_ns = rl_os_now(s->os);
 	s->due_ns = -1;
+	s->urgency = (struct rl_urgency){.polled_ns = s->now_ns};
+	rl_urgency_add(s, 0);
 	s->deadlines = rl_wheel_new(s->now_ns);
 	s->alarms = rl_wheel_new(s->now_ns);
 	if (s->deadlines && s->alarms)
@@ -113,7 +111,10 @@ int rl_shard_open(struct rl_shard *s, const char *backend, const struct rl_os_co
 static void forget_seam(struct rl_shard *s, int err)
 {
 	rl_net_free(s, err);
+	atomic_store_explicit(&s->measure->tid, 0, memory_order_relaxed);
 	s->os = NULL;
+	s->beacon = NULL;
+	s->urgency.urgent = NULL;
 	rl_wheel_free(s->deadlines);
 	rl_wheel_free(s->alarms);
 	s->deadlines = s->alarms = NULL;
@@ -171,6 +172,10 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 	rl_task_set_since(t, now);
 	t->clause.born_low = (uint32_t)now;
 	t->born_high = (uint16_t)(now >> 32);
+	t->backlogged = 0;
+	t->priority = s->current ? s->current->priority : RL_NORMAL;
+	if (t->priority != RL_NORMAL)
+		rl_urgency_add(s, 1);
 	t->label = s->current ? s->current->label : 0;
 	if (t->label)
 		rl_measure_begun(s->measure, t->label);
@@ -178,32 +183,41 @@ struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags)
 	s->daemons += (flags & RL_TASK_DAEMON) != 0;
 	s->counts.created++;
 	rl_traced_create(s, t);
-	if (s->runq_len < RL_QUEUE_SHORT) {
-		rl_ready(s, t);
-	} else {
-		rl_list_push(&s->fresh, &t->clause.link);
-		s->backlog_len++;
-	}
+	rl_runq_push_new(&s->runq, t);
+	if (!t->backlogged && --s->sample_in == 0)
+		rl_measure_sample(s, t);
 	return t;
+}
+
+void rl_task_set_priority(struct rl_shard *s, struct rl_task *t, unsigned priority)
+{
+	if (t->priority == priority)
+		return;
+	rl_urgency_add(s, (priority != RL_NORMAL) - (t->priority != RL_NORMAL));
+	bool queued = t->state == RL_TASK_NEW || t->state == RL_TASK_READY;
+	if (queued)
+		rl_runq_remove(&s->runq, t);
+	t->priority = priority;
+	if (queued)
+		rl_runq_push(&s->runq, t);
 }
 
 void rl_ready_last(struct rl_shard *s, struct rl_task *t)
 {
 	if (t == s->current)
 		rl_traced(s, RL_TRACE_YIELD, 0, t);
-	if (s->backlog_len == 0) {
-		rl_ready(s, t);
-		return;
-	}
 	t->state = RL_TASK_READY;
-	rl_list_push(&s->backlog, &t->clause.link);
-	s->backlog_len++;
+	rl_runq_push_last(&s->runq, t);
+	if (!t->backlogged && --s->sample_in == 0)
+		rl_measure_sample(s, t);
 }
 
 void rl_task_free(struct rl_shard *s, struct rl_task *t)
 {
 	RL_ASSERT(rl_list_empty(&t->clause.link));
 	s->live--;
+	if (t->priority != RL_NORMAL)
+		rl_urgency_add(s, -1);
 	s->daemons -= (t->flags & RL_TASK_DAEMON) != 0;
 	s->counts.finished++;
 	uint64_t lived = rl_task_ticks(s->now_ns) - rl_task_born(t);
@@ -340,80 +354,17 @@ static void fire_due(struct rl_shard *s)
 	s->due_ns = next_due(s);
 }
 
-static void flush_dirty(struct rl_shard *s)
+/* Up to `most`; what these cause is for the next time. */
+static void flush_dirty(struct rl_shard *s, unsigned most)
 {
 	struct rl_list work;
 	rl_list_init(&work);
 	rl_list_take(&work, &s->dirty);
-	for (struct rl_list *l = rl_list_pop(&work); l; l = rl_list_pop(&work)) {
-		struct rl_dirty *d = rl_container(l, struct rl_dirty, link);
+	for (; most > 0 && !rl_list_empty(&work); most--) {
+		struct rl_dirty *d = rl_container(rl_list_pop(&work), struct rl_dirty, link);
 		d->flush(d);
 	}
-}
-
-/* A whole slice has passed: end the turn after this task; the clock and the kernel are due. */
-static void end_turn(struct rl_shard *s)
-{
-	s->turn_left = 1;
-	s->since_clock = RL_TURNS_PER_CLOCK;
-	s->since_poll = RL_TURNS_PER_POLL;
-}
-
-/* What the running task has spawned beyond the short queue becomes the first group. */
-static void take_group(struct rl_shard *s)
-{
-	if (rl_list_empty(&s->fresh))
-		return;
-	rl_list_take_front(&s->backlog, &s->fresh);
-	if (++s->groups % RL_FAIR_GROUPS == 0) {
-		struct rl_list *oldest = s->backlog.prev;
-		rl_list_remove(oldest);
-		s->backlog_len--;
-		rl_list_push(&s->runq, oldest);
-		s->runq_len++;
-	}
-}
-
-/* Move up to n tasks from the head of the backlog to the end of the queue. */
-static void serve_backlog(struct rl_shard *s, unsigned n)
-{
-	s->since_backlog = 0;
-	for (; n > 0 && s->backlog_len > 0; n--) {
-		rl_list_push(&s->runq, rl_list_pop(&s->backlog));
-		s->runq_len++;
-		s->backlog_len--;
-	}
-}
-
-/* The task whose turn it is; something is runnable. */
-static struct rl_task *take_next(struct rl_shard *s)
-{
-	if (s->runq_len == 0)
-		serve_backlog(s, RL_QUEUE_SHORT / 4);
-	else if (s->backlog_len > 0 && ++s->since_backlog >= RL_FAIR)
-		serve_backlog(s, 1);
-	s->runq_len--;
-	return rl_container(rl_list_pop(&s->runq), struct rl_task, clause.link);
-}
-
-static void run_one(struct rl_shard *s)
-{
-	struct rl_task *t = take_next(s);
-	s->current = t;
-	if (s->sampled == t)
-		rl_measure_sampled(s);
-	rl_traced_run(s, t);
-	enum rl_ran ran = s->vm.run(s->vm.self, t);
-	s->current = NULL;
-	take_group(s);
-	if (ran == RL_RAN_ENDED) {
-		rl_traced(s, RL_TRACE_END, 0, t);
-		rl_task_free(s, t);
-	} else if (ran == RL_RAN_YIELDED) {
-		rl_traced(s, RL_TRACE_YIELD, 1, t);
-		s->interrupted = t;
-		end_turn(s);
-	}
+	rl_list_take_front(&s->dirty, &work);
 }
 
 /* Enter the kernel: until `deadline_ns` if nothing is runnable. */
@@ -422,12 +373,18 @@ static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
 	if (deadline_ns != 0 || s->now_ns - s->measure->published_ns >= RL_PUBLISH_NS)
 		rl_measure_publish(s);
 	rl_traced_sleep(s, deadline_ns != 0);
+	if (s->beacon && deadline_ns != 0)
+		rl_beacon_sleep(s);
 	int n = rl_os_poll(s->os, deadline_ns);
 	s->since_poll = 0;
 	s->since_clock = 0;
 	s->counts.polls++;
 	rl_shard_now(s);
 	rl_traced_wake(s);
+	if (s->beacon)
+		rl_beacon_turn(s);
+	if (s->urgency.sources > 0)
+		rl_urgency_polled(s);
 	fire_due(s);
 	return n;
 }
@@ -454,28 +411,95 @@ static bool has_work(struct rl_shard *s)
 	return rl_shard_runnable(s) > 0 || (s->fleet && rl_job_take(s) && rl_shard_runnable(s) > 0);
 }
 
+/* A task was interrupted: end the turn after it; the clock and the kernel are due. */
+static void end_turn(struct rl_shard *s)
+{
+	s->turn_left = 1;
+	s->since_clock = RL_TURNS_PER_CLOCK;
+	s->since_poll = RL_TURNS_PER_POLL;
+}
+
+/* Run a task; its priority when it ended its run. */
+static unsigned run_one(struct rl_shard *s)
+{
+	struct rl_task *t = rl_runq_take(&s->runq);
+	s->current = t;
+	if (s->sampled == t)
+		rl_measure_sampled(s);
+	if (s->beacon)
+		rl_beacon_run(s, t);
+	rl_traced_run(s, t);
+	enum rl_ran ran = s->vm.run(s->vm.self, t);
+	unsigned priority = t->priority;
+	s->current = NULL;
+	rl_runq_close_group(&s->runq);
+	if (ran == RL_RAN_ENDED) {
+		rl_traced(s, RL_TRACE_END, 0, t);
+		rl_task_free(s, t);
+	} else if (ran == RL_RAN_YIELDED) {
+		rl_traced(s, RL_TRACE_YIELD, 1, t);
+		s->interrupted = t;
+		end_turn(s);
+	}
+	return priority;
+}
+
+/* Run what this turn may. */
+static void run_some(struct rl_shard *s)
+{
+	for (; s->turn_left > 0 && has_work(s); s->turn_left--) {
+		unsigned priority = run_one(s);
+		if (s->urgency.sources > 0 && rl_urgency_ends_turn(s, priority))
+			break;
+	}
+}
+
+/* The task that was interrupted is runnable again. One that was only to let others go first stays
+ * first of its own, until that has cost them a slice. */
+static void ready_interrupted(struct rl_shard *s)
+{
+	struct rl_task *t = s->interrupted;
+	if (!t)
+		return;
+	s->interrupted = NULL;
+	if (s->urgency.fronted_id != t->id)
+		s->urgency.fronted = 0;
+	s->urgency.fronted_id = t->id;
+	if (s->urged && ++s->urgency.fronted < RL_URGED_MAX) {
+		t->state = RL_TASK_READY;
+		rl_runq_push_front(&s->runq, t);
+	} else {
+		s->urgency.fronted = 0;
+		rl_ready_last(s, t);
+	}
+	s->urged = 0;
+}
+
 int rl_shard_turn(struct rl_shard *s)
 {
 	s->counts.turns++;
-	s->turn_left = s->runq_len > RL_RUNS_PER_TURN ? s->runq_len : RL_RUNS_PER_TURN;
-	take_group(s);
+	unsigned queued = rl_runq_queued(&s->runq);
+	s->turn_left = queued > RL_RUNS_PER_TURN ? queued : RL_RUNS_PER_TURN;
+	rl_runq_close_group(&s->runq);
 	if (s->fleet)
 		begin_turn(s);
-	for (; s->turn_left > 0 && has_work(s); s->turn_left--)
-		run_one(s);
+	run_some(s);
 	if (++s->since_clock >= RL_TURNS_PER_CLOCK) {
 		s->since_clock = 0;
 		rl_shard_now(s);
 	}
 	fire_due(s);
-	flush_dirty(s);
+	flush_dirty(s, s->urgency.sources > 0 ? rl_urgency_flushes(s) : UINT_MAX);
 	int n = 0;
+	if (s->urgency.until_ns > 0)
+		rl_urgency_await(s);
 	if (rl_os_ready(s->os) || ++s->since_poll >= RL_TURNS_PER_POLL)
 		n = poll_kernel(s, 0);
-	if (s->interrupted) {
-		rl_ready_last(s, s->interrupted);
-		s->interrupted = NULL;
-	}
+	ready_interrupted(s);
+	if (!rl_list_empty(&s->resting.waiters))
+		rl_waitq_wake(s, &s->resting, 0, true);
+	if (s->beacon)
+		rl_beacon_turn(s);
 	return n;
 }
 

@@ -5,16 +5,17 @@
  *
  * One turn runs what was ready when it began (of a short queue, up to RL_RUNS_PER_TURN tasks), then
  * fires what is due, lets the I/O objects queue their operations, and polls the kernel - so nothing
- * can starve I/O. A task that used up its slice ends the turn. The kernel is entered only
- * when operations wait to be submitted or completions to be reaped, when nothing is runnable, or
- * after RL_TURNS_PER_POLL turns. The floor above is reached through `struct rl_vm` and nothing
- * else.
+ * can starve I/O. A task that used up its slice ends the turn, and so does what may be critical
+ * (urgency.h). The kernel is entered only when operations wait to be submitted or completions to be
+ * reaped, when nothing is runnable, or after RL_TURNS_PER_POLL turns. The floor above is reached
+ * through `struct rl_vm` and nothing else.
  */
 #ifndef RL_RT_SHARD_H
 #define RL_RT_SHARD_H
 
 #include "os/os.h"
-#include "rt/task.h"
+#include "rt/runq.h"
+#include "rt/urgency.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -28,11 +29,8 @@
 #ifndef RL_RUNS_PER_TURN
 #define RL_RUNS_PER_TURN 8
 #endif
-/* The longest run queue that new tasks join at its end. */
-#ifndef RL_QUEUE_SHORT
-#define RL_QUEUE_SHORT 256
-#endif
 
+struct rl_beacon;
 struct rl_fleet;
 struct rl_job;
 struct rl_measure;
@@ -92,15 +90,13 @@ struct rl_counts {
 };
 
 struct rl_shard {
-	struct rl_list runq;
-	unsigned runq_len;
-	struct rl_list backlog;    /* what is runnable beyond a short queue, see shard.c */
-	struct rl_list fresh;      /* the part of it that the running task has added */
-	unsigned backlog_len;      /* both */
-	unsigned since_backlog, groups;
+	struct rl_runq runq;
 	struct rl_task *current;
 	struct rl_trace *trace;    /* what it records into; NULL: nothing is recorded */
-	struct rl_task *interrupted; /* used up its slice: runnable behind what this turn brings */
+	struct rl_task *interrupted; /* runnable behind what this turn brings */
+	struct rl_waitq resting;   /* who gave up its run for who goes before: until the turn is over */
+	struct rl_urgency urgency;
+	struct rl_beacon *beacon;  /* where it shows its state; NULL: nowhere */
 	struct rl_os *os;          /* NULL outside run */
 	struct rl_wheel *deadlines, *alarms;
 	int64_t now_ns;            /* the clock when it was read last */
@@ -116,6 +112,7 @@ struct rl_shard {
 	bool closing;              /* of a fleet: leave the loop */
 	struct rl_net *net;        /* what its network objects share; NULL until the first */
 	unsigned nets;             /* made so far */
+	int notes_fd;              /* the map in which it notes whose sockets are; -1: none */
 	struct rl_vm vm;
 	uint64_t next_id;
 	unsigned live, daemons;    /* tasks, and how many of them are daemons */
@@ -131,6 +128,9 @@ struct rl_shard {
 	_Atomic uint32_t run_seq;  /* odd while a task runs: how often one began or ended a turn */
 	_Atomic uint32_t overran;  /* the watchdog's word: run number that did not obey; 0 none */
 	_Atomic bool unwatched;    /* the watchdog sleeps: wake it when a task is run */
+	_Atomic bool urgent;       /* a run that lasts a tick is to be asked whether it may go on */
+	_Atomic uint32_t sliced;   /* the watchdog's word: run number that used up its slice */
+	volatile sig_atomic_t urged; /* the running task was asked to let somebody else go first */
 	/* Since when the running task stalls the shard, 0: it does not. Any thread may ask. */
 	_Atomic int64_t stalled_ns;
 	_Atomic uint64_t running_id; /* of the task that runs, or did last; any thread may ask */
@@ -160,7 +160,9 @@ void rl_shard_forsake(struct rl_shard *s);
 
 /* A new task at the end of the run queue; NULL when there is no memory or RL_TASKS_MAX live. */
 struct rl_task *rl_task_new(struct rl_shard *s, unsigned flags);
-/* Put a task that gives up its turn behind everything that is runnable. */
+/* Any live task; where it is runnable it moves to the end of the other queue. */
+void rl_task_set_priority(struct rl_shard *s, struct rl_task *t, unsigned priority);
+/* Put a task that gives up its turn behind all of its priority. */
 void rl_ready_last(struct rl_shard *s, struct rl_task *t);
 
 /* By the loop, after RL_RAN_ENDED; or after rl_wait_abandon. A record that has a `co` keeps it for
@@ -172,7 +174,7 @@ struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot); /* NULL: no
 
 static inline unsigned rl_shard_runnable(const struct rl_shard *s)
 {
-	return s->runq_len + s->backlog_len;
+	return rl_runq_len(&s->runq);
 }
 
 /* One turn. Returns completions delivered, or a negative code. */
@@ -216,10 +218,15 @@ static inline void rl_shard_running(struct rl_shard *s, bool runs)
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Ask for `d->flush` before the kernel is entered next; idempotent. */
+/* Ask for `d->flush` before the kernel is entered next; idempotent. What a critical task has is
+ * queued first. */
 static inline void rl_shard_mark(struct rl_shard *s, struct rl_dirty *d)
 {
-	if (rl_list_empty(&d->link))
+	if (!rl_list_empty(&d->link))
+		return;
+	if (s->current && s->current->priority == RL_CRITICAL)
+		rl_list_push_front(&s->dirty, &d->link);
+	else
 		rl_list_push(&s->dirty, &d->link);
 }
 

@@ -13,6 +13,7 @@
 #include "base/slab.h"
 #include "rt/message.h"
 #include "rt/outfile.h"
+#include "rt/classify.h"
 #include "rt/crew.h"
 #include "rt/serve.h"
 #include "rt/websocket.h"
@@ -38,6 +39,7 @@ struct rl_stream *rl_stream_new(struct rl_net *net, int fd)
 	s->net = net;
 	s->slot = slot;
 	s->op.fd = fd;
+	s->priority = RL_NORMAL;
 	++*net->handles;
 	return s;
 }
@@ -251,6 +253,7 @@ static void recv_done(struct rl_op *op, int res, uint32_t flags)
 {
 	struct rl_stream *s = rl_container(op, struct rl_stream, op);
 	bool closed = (s->flags & RL_STREAM_CLOSED) != 0;
+	uint32_t had = s->in.len;
 	if (flags & RL_DONE_BUF)
 		recv_take(s, RL_DONE_BID(flags), res);
 	if (res <= 0 && !closed)
@@ -259,10 +262,13 @@ static void recv_done(struct rl_op *op, int res, uint32_t flags)
 		s->flags &= ~RL_STREAM_CANCELLED;
 		recv_start(s);
 	}
-	if (closed)
+	if (closed) {
 		rl_stream_settle(s);
-	else
-		rl_stream_tell(s);
+		return;
+	}
+	if (s->is_classified)
+		rl_classify_received(s, had);
+	rl_stream_tell(s);
 }
 
 /* Below half of the high-water mark, or below what is needed, receiving goes on. */

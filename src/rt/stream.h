@@ -76,6 +76,7 @@ struct rl_stream_more {
 	uint32_t read_high, write_high;
 	uint32_t want;               /* what the reader may need queued at once, above read_high */
 	uint32_t requests;           /* of HTTP, so far */
+	uint32_t handler_slot, handler_id; /* the task that has a classified one; id's low half, or 0 */
 };
 
 /* What those of servers need that may have to choose, instead. */
@@ -101,7 +102,11 @@ struct rl_stream {
 	int16_t in_err, out_err;     /* why nothing can be received or sent any more */
 	uint16_t flags;
 	uint8_t kind;                /* RL_STREAM_SHORT, ... */
-	bool is_watched;             /* `more` is that of a watched one */
+	bool is_watched : 1;         /* `more` is that of a watched one */
+	bool is_classified : 1;      /* its priority comes from a classifier of its owner */
+	bool is_fixed : 1;           /* ... unless it was set */
+	bool is_short : 1;           /* what there was of this message was not enough to tell */
+	uint8_t priority : 2;        /* with which what comes is handled */
 };
 
 _Static_assert(sizeof(struct rl_stream_more) <= 152, "as much as malloc gives for 144");

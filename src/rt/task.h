@@ -78,6 +78,14 @@ enum rl_reason {
 
 _Static_assert(RL_REASONS <= RL_REASON_MASK, "a reason and what it gives fit a byte");
 
+/* Who runs first, see runq.h. */
+enum rl_priority {
+	RL_CRITICAL,
+	RL_NORMAL,
+	RL_BACKGROUND,
+	RL_PRIORITIES
+};
+
 struct rl_task;
 
 /* Who waits, on which list, as which case of a select, and where on its stack the value it offers
@@ -113,7 +121,9 @@ struct rl_task {
 	uint32_t since_low;      /* when it parked, or was made: see rl_task_since */
 	uint16_t since_high;
 	uint16_t born_high;      /* when it was made, with the clause's born_low: rl_task_born */
-	uint32_t slot;
+	uint32_t slot : 24;
+	uint32_t priority : 2;   /* enum rl_priority: rl_task_set_priority */
+	uint32_t backlogged : 1; /* on the run queue, but in its backlog */
 	int16_t result;          /* 0, or the code its wait ended with */
 	uint16_t results;        /* values already on its stack for the resume */
 	uint16_t fired;          /* which case of a select ended the wait, 0: a plain wait */

@@ -182,12 +182,8 @@ void rl_wait_abandon(struct rl_shard *s, struct rl_task *t)
 		rl_ticket_claim(rl_ticket_at(t->deadline));
 	if (s->sampled == t)
 		s->sampled = NULL;
-	if (!rl_task_is_parked(t)) {
-		rl_list_take_front(&s->runq, &s->fresh); /* which list it is on is not recorded */
-		rl_list_take_front(&s->runq, &s->backlog);
-		s->runq_len += s->backlog_len - 1;
-		s->backlog_len = 0;
-	}
+	if (!rl_task_is_parked(t))
+		rl_runq_remove(&s->runq, t);
 	wait_unlink(s, t);
 }
 

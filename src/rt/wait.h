@@ -14,14 +14,13 @@
 
 struct rl_ticket;
 
-/* Put a task that has no live clause at the end of the run queue. */
+/* Put a task that has no live clause at the end of its run queue. */
 static inline void rl_ready(struct rl_shard *s, struct rl_task *t)
 {
 	RL_DEBUG_ASSERT(rl_list_empty(&t->clause.link));
 	if (t->state != RL_TASK_NEW)
 		t->state = RL_TASK_READY;
-	rl_list_push(&s->runq, &t->clause.link);
-	s->runq_len++;
+	rl_runq_push(&s->runq, t);
 	if (--s->sample_in == 0)
 		rl_measure_sample(s, t);
 }

@@ -8,8 +8,8 @@
  * threads alone, and its handler touches nothing but the shard found through the thread-local
  * pointer; what is still on its way when a shard leaves finds none.
  *
- * `stalled` is called without the lock, so that it may take its time and call wake. The shard it is
- * called for stays on the list, because leave waits for `telling`.
+ * `stalled` and `starved` are called without the lock, so that they may take their time and call
+ * wake. The shard they are called for stays on the list, because leave waits for `telling`.
  *
  * Going to sleep: a shard announces a run in `run_seq` and reads its `unwatched` flag after that.
  * The watchdog sets the flags, waits a tick and reads `run_seq` again. A shard that read its flag
@@ -28,11 +28,12 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "os/sched.h"
 #include "rt/fleet.h"
+#include "rt/starve.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,6 +59,7 @@ struct look {
 	int64_t since_ns;  /* when the first of them was */
 	int64_t cpu_ns;    /* the thread's CPU time at the second of them */
 	int64_t quiet_ns;  /* how long nothing has run */
+	struct rl_starve starve;
 };
 
 struct rl_watch {
@@ -68,7 +70,7 @@ struct rl_watch {
 	pthread_cond_t cond;       /* for the watchdog: stop, or awake */
 	pthread_cond_t told;       /* for who leaves: `telling` has changed */
 	struct rl_list shards;     /* of struct look */
-	struct look *telling;      /* the shard `stalled` is being called for */
+	struct look *telling;      /* the shard somebody is being told of */
 	bool stop, asleep;
 	int64_t tick_ns;
 	int64_t waited_ns;         /* before the look that is due or under way */
@@ -81,13 +83,24 @@ static _Thread_local struct {
 	void *volatile arg;
 } lent;
 
+/* For its slice, or for who goes before the running task. */
+static void preempt(struct rl_shard *s)
+{
+	uint32_t seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
+	bool sliced = atomic_load_explicit(&s->sliced, memory_order_relaxed) == seq;
+	if (!(seq & 1) || (!sliced && !rl_urgency_interrupts(s)))
+		return;
+	s->urged = !sliced;
+	s->vm.preempt(s->vm.self);
+}
+
 static void on_sigurg(int sig)
 {
 	(void)sig;
 	struct rl_shard *s = watched;
 	int saved = errno;
-	if (s && (atomic_load_explicit(&s->run_seq, memory_order_relaxed) & 1))
-		s->vm.preempt(s->vm.self);
+	if (s)
+		preempt(s);
 	if (lent.fn)
 		lent.fn(lent.arg);
 	errno = saved;
@@ -101,18 +114,30 @@ static int64_t read_clock(clockid_t clock)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Publish that a shard has stalled or moves again, and tell. Gives the lock up meanwhile. */
+/* Between the two the lock is given up, and the shard stays. */
+static void begin_telling(struct rl_watch *w, struct look *k)
+{
+	w->telling = k;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void end_telling(struct rl_watch *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->telling = NULL;
+	pthread_cond_broadcast(&w->told);
+}
+
+/* Publish that a shard has stalled or moves again, and tell. */
 static void tell_stalled(struct rl_watch *w, struct look *k, bool over)
 {
 	atomic_store_explicit(&k->shard->stalled_ns, over ? 0 : k->since_ns, memory_order_relaxed);
 	if (!w->config.stalled)
 		return;
-	w->telling = k;
-	pthread_mutex_unlock(&w->lock);
-	w->config.stalled(w->config.arg, k->shard, k->since_ns, over);
-	pthread_mutex_lock(&w->lock);
-	w->telling = NULL;
-	pthread_cond_broadcast(&w->told);
+	int64_t waited_ns = rl_starve_waited(&k->starve, read_clock(CLOCK_MONOTONIC));
+	begin_telling(w, k);
+	w->config.stalled(w->config.arg, k->shard, k->since_ns, waited_ns, over);
+	end_telling(w);
 }
 
 static bool is_stalled(const struct look *k)
@@ -127,9 +152,13 @@ static void look_again(struct rl_watch *w, struct look *k)
 	if (++k->ticks == 1)
 		k->cpu_ns = read_clock(k->clock);
 	rl_fleet_relieve(k->shard);
-	if (k->ticks < RL_WATCH_TICKS - 1)
+	bool sliced = k->ticks >= RL_WATCH_TICKS - 1;
+	if (sliced)
+		atomic_store_explicit(&k->shard->sliced, k->seq, memory_order_relaxed);
+	if (sliced || atomic_load_explicit(&k->shard->urgent, memory_order_relaxed))
+		pthread_kill(k->thread, SIGURG);
+	if (!sliced)
 		return;
-	pthread_kill(k->thread, SIGURG);
 	if (k->ticks >= 2 * RL_WATCH_TICKS
 		&& read_clock(k->clock) - k->cpu_ns >= (2 * RL_WATCH_TICKS - 1) * w->tick_ns)
 		atomic_store_explicit(&k->shard->overran, k->seq, memory_order_relaxed);
@@ -151,21 +180,40 @@ static void look_once(struct rl_watch *w, struct look *k, int64_t now_ns)
 	k->seq = seq;
 	k->ticks = 0;
 	k->since_ns = now_ns;
+	rl_starve_mark(&k->starve);
+}
+
+/* Likewise. */
+static void look_for_hunger(struct rl_watch *w, struct look *k, int64_t now_ns)
+{
+	enum rl_starve_news news = rl_starve_look(&k->starve, now_ns);
+	if (news == RL_STARVE_NONE || !w->config.starved)
+		return;
+	bool over = news == RL_STARVE_OVER;
+	int64_t ns = over ? k->starve.lasted_ns : now_ns - k->starve.waiting_ns;
+	begin_telling(w, k);
+	w->config.starved(w->config.arg, k->shard, ns, over);
+	end_telling(w);
 }
 
 static void look_at_all(struct rl_watch *w)
 {
 	int64_t now_ns = read_clock(CLOCK_MONOTONIC);
-	for (struct rl_list *l = w->shards.next; l != &w->shards; l = l->next)
-		look_once(w, rl_container(l, struct look, link), now_ns);
+	for (struct rl_list *l = w->shards.next; l != &w->shards; l = l->next) {
+		struct look *k = rl_container(l, struct look, link);
+		look_once(w, k, now_ns);
+		look_for_hunger(w, k, now_ns);
+	}
 }
 
 /* Also true when nobody is watched. */
 static bool all_quiet(const struct rl_watch *w)
 {
-	for (const struct rl_list *l = w->shards.next; l != &w->shards; l = l->next)
-		if (rl_container(l, struct look, link)->quiet_ns < RL_WATCH_IDLE_NS)
+	for (const struct rl_list *l = w->shards.next; l != &w->shards; l = l->next) {
+		const struct look *k = rl_container(l, struct look, link);
+		if (k->quiet_ns < RL_WATCH_IDLE_NS || rl_starve_waits(&k->starve))
 			return false;
+	}
 	return true;
 }
 
@@ -182,12 +230,15 @@ static bool any_ran(const struct rl_watch *w)
 
 /* Between short runs most looks find none. A run that begins behind such a look is found some ticks
  * later, and costs its neighbours that much; a look costs a shard that is alone with its core more
- * than a request does. Shards of a fleet may have to be relieved sooner. */
+ * than a request does. Shards of a fleet may have to be relieved sooner, and who is critical not to
+ * wait so long. */
 static bool is_calm(const struct rl_watch *w)
 {
 	const struct rl_list *l = w->shards.next;
-	return l != &w->shards && l->next == &w->shards
-		&& !(rl_container(l, struct look, link)->seq & 1);
+	if (l == &w->shards || l->next != &w->shards)
+		return false;
+	const struct look *k = rl_container(l, struct look, link);
+	return !(k->seq & 1) && !atomic_load_explicit(&k->shard->urgent, memory_order_relaxed);
 }
 
 static void wait_ticks(struct rl_watch *w, unsigned n)
@@ -220,28 +271,26 @@ static void wait_work(struct rl_watch *w)
 	set_asleep(w, false);
 }
 
-/* struct sched_attr of sched_setattr(2); its header does not go with <sched.h>. */
-struct watch_attr {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-};
-
 /* Ask for a short time slice, which gets a thread that has little to do onto its core soon, even
- * beside the ones it watches (sched(7), EEVDF; Linux 6.12). Where that is not to be had, a look is
- * a few ms later. */
-static void ask_short_slice(void)
+ * beside the ones it watches (sched(7), EEVDF; Linux 6.12), and for their nice value. Where that is
+ * not to be had, a look is a few ms later. */
+static void go_before_ordinary(const struct rl_watch *w)
 {
-	struct watch_attr attr = {.size = sizeof attr, .runtime = RL_WATCH_SLICE_NS};
-	syscall(SYS_sched_setattr, 0, &attr, 0);
+	struct rl_sched own;
+	if (rl_sched_get(0, &own) < 0 || rl_sched_is_realtime(own.policy))
+		return;
+	int nice = w->config.nice < own.nice ? w->config.nice : own.nice;
+	struct rl_sched s = {.policy = SCHED_OTHER, .nice = nice, .slice_ns = RL_WATCH_SLICE_NS};
+	if (rl_sched_set(&s) < 0) {
+		s.nice = own.nice;
+		rl_sched_set(&s);
+	}
 }
 
 static void *watch_main(void *arg)
 {
 	struct rl_watch *w = arg;
-	ask_short_slice();
+	go_before_ordinary(w);
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
 		if (all_quiet(w))
@@ -266,21 +315,53 @@ static int take_sigurg(struct rl_watch *w)
 	return sigaction(SIGURG, &now, NULL) < 0 ? -errno : 0;
 }
 
+/* The priority that is above all shards'; 0: they have none. They begin with the caller's. */
+static int priority_above(const struct rl_watch *w)
+{
+	struct rl_sched own;
+	unsigned highest = w->config.priority;
+	if (rl_sched_get(0, &own) == 0 && own.priority > highest)
+		highest = own.priority;
+	if (highest == 0)
+		return 0;
+	return highest < RL_SCHED_PRIORITY_MAX ? (int)highest + 1 : RL_SCHED_PRIORITY_MAX;
+}
+
+/* The thread has its priority before it is started: on a core that is busy with real-time threads
+ * it would not come to ask for it. */
+static int start_with(struct rl_watch *w, int priority)
+{
+	struct sched_param param = {.sched_priority = priority};
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	if (priority > 0) {
+		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &param);
+	}
+	int err = pthread_create(&w->thread, &attr, watch_main, w);
+	pthread_attr_destroy(&attr);
+	return -err;
+}
+
 static int start_thread(struct rl_watch *w)
 {
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int err = pthread_create(&w->thread, NULL, watch_main, w);
+	int err = start_with(w, priority_above(w));
+	if (err == -EPERM && w->config.priority == 0)
+		err = start_with(w, 0);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err == 0)
 		pthread_setname_np(w->thread, "ringlet-watch");
-	return -err;
+	return err;
 }
 
 static struct rl_watch *watch_new(const struct rl_watch_config *config)
 {
 	pthread_condattr_t attr;
+	pthread_mutexattr_t lends;
 	struct rl_watch *w = calloc(1, sizeof *w);
 	if (!w)
 		return NULL;
@@ -290,7 +371,11 @@ static struct rl_watch *watch_new(const struct rl_watch_config *config)
 	if (w->tick_ns < RL_WATCH_TICK_MIN_NS)
 		w->tick_ns = RL_WATCH_TICK_MIN_NS;
 	rl_list_init(&w->shards);
-	pthread_mutex_init(&w->lock, NULL);
+	/* A shard that holds it behind a real-time one has the priority of the watchdog it blocks. */
+	pthread_mutexattr_init(&lends);
+	pthread_mutexattr_setprotocol(&lends, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(&w->lock, &lends);
+	pthread_mutexattr_destroy(&lends);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->cond, &attr);
@@ -358,6 +443,7 @@ int rl_watch_enter(struct rl_watch *w, struct rl_shard *s)
 	pthread_getcpuclockid(k->thread, &k->clock);
 	k->seq = atomic_load_explicit(&s->run_seq, memory_order_relaxed);
 	k->since_ns = read_clock(CLOCK_MONOTONIC);
+	rl_starve_open(&k->starve, w->config.starve_ns, k->since_ns);
 	watched = s;
 	pthread_mutex_lock(&w->lock);
 	atomic_store_explicit(&s->unwatched, w->asleep, memory_order_relaxed);
@@ -390,6 +476,7 @@ void rl_watch_leave(struct rl_watch *w, struct rl_shard *s)
 	atomic_store_explicit(&s->unwatched, false, memory_order_relaxed);
 	atomic_store_explicit(&s->stalled_ns, 0, memory_order_relaxed);
 	pthread_mutex_unlock(&w->lock);
+	rl_starve_close(&k->starve);
 	free(k);
 }
 
@@ -407,6 +494,8 @@ void rl_watch_wake(struct rl_watch *w)
 	pthread_mutex_lock(&w->lock);
 	if (w->asleep) {
 		set_asleep(w, false);
+		if (watched)
+			rl_starve_ran(&find(w, watched)->starve, read_clock(CLOCK_MONOTONIC));
 		pthread_cond_signal(&w->cond);
 	}
 	pthread_mutex_unlock(&w->lock);
