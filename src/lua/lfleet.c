@@ -18,6 +18,7 @@
 #include "lua/lcodec.h"
 #include "lua/lhealth.h"
 #include "lua/lrun.h"
+#include "lua/lsched.h"
 #include "lua/lstate.h"
 #include "lua/ltopology.h"
 #include "os/thread.h"
@@ -32,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RL_CLOSING_TURNS 100
 #define RL_ANY_NODE (-2)
@@ -43,6 +45,9 @@ struct lfleet_thread {
 	struct rl_cpus cpus;         /* it runs on them alone; empty: anywhere */
 	int node;                    /* its memory's; RL_ANY_NODE */
 	bool strict;                 /* it cannot do without its node */
+	bool classed;                /* it is in a scheduling class of its own */
+	struct rl_sched sched;
+	_Atomic pid_t tid;           /* 0: it has not begun */
 	lua_State *L, *co;           /* simulated: its state, and what runs in it; NULL: it has ended */
 	int args;                    /* for the first resume */
 };
@@ -54,6 +59,7 @@ struct rl_lua_fleet {
 	struct rl_watch *watch;      /* the watchdog of all; NULL: no preemption */
 	struct rl_offload *pool;     /* helper threads for all; NULL until one is needed */
 	struct rl_parcel *config;    /* what the first shard tells the others */
+	pid_t tid;                   /* the first shard's thread */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned ready, left, size, threads_len;
@@ -190,12 +196,22 @@ static bool place(struct lfleet_thread *t, char *why, size_t size)
 	return err == 0 || !t->strict;
 }
 
+/* Whether it is allowed was tried before. */
+static bool join_class(struct lfleet_thread *t, char *why, size_t size)
+{
+	int err = t->classed ? rl_sched_set(&t->sched) : 0;
+	if (err < 0)
+		snprintf(why, size, "cannot schedule shard %u: %s", t->index + 1, rl_err_text(err));
+	return err == 0;
+}
+
 static void *thread_main(void *arg)
 {
 	struct lfleet_thread *t = arg;
 	char why[512];
 	lua_State *L = NULL;
-	if (place(t, why, sizeof why))
+	atomic_store_explicit(&t->tid, gettid(), memory_order_relaxed);
+	if (place(t, why, sizeof why) && join_class(t, why, sizeof why))
 		L = rl_lua_state_new(t->team->boot, why, sizeof why);
 	if (L) {
 		run_worker(L, t);
@@ -243,6 +259,8 @@ static int lfleet_open(lua_State *L)
 		return rl_lua_fail(L, -ENOMEM);
 	team->fleet->stealing = lua_toboolean(L, 2);
 	team->fleet->cpus = h->shard.os->closed_world ? 0 : count_cpus();
+	team->tid = gettid();
+	atomic_store_explicit(&team->fleet->notes_fd, h->shard.notes_fd, memory_order_relaxed);
 	h->team = team;
 	h->seat = 0;
 	rl_fleet_join(team->fleet, 0, &h->shard);
@@ -338,6 +356,19 @@ static int lfleet_place(lua_State *L)
 	return 1;
 }
 
+/* fleet_sched(shard, policy, priority, nice, slice): the class that the thread of a shard but the
+ * first will be in */
+static int lfleet_sched(lua_State *L)
+{
+	struct rl_lua_fleet *team = rl_lua_of(L)->team;
+	lua_Integer index = luaL_checkinteger(L, 1);
+	luaL_argcheck(L, index >= 2 && (size_t)index <= team->size, 1, "no such shard");
+	struct lfleet_thread *t = &team->threads[index - 2];
+	t->sched = rl_lua_check_sched(L, 2);
+	t->classed = true;
+	return 0;
+}
+
 /* fleet_start(preload|nil, ...) -> true | false, why | nil, code: start the other shards; each
  * calls `worker` of ringlet.run with copies of the rest. Waits until all are ready, or one has
  * failed. */
@@ -401,8 +432,10 @@ static int lfleet_which(lua_State *L)
 	return 2;
 }
 
-/* fleet_watch(slice, stall seconds) -> true | nil, code: preemption is on for this shard; the first
- * opens the watchdog of all. A shard that makes no progress for so long is stalled; 0: none is. */
+/* fleet_watch(slice, stall seconds, starve seconds, priority, nice) -> true | nil, code: preemption
+ * is on for this shard; the first opens the watchdog of all. A shard that makes no progress for so
+ * long is stalled, one that gets no core for so long is starved; 0: none is. The highest priority
+ * that a shard will have, and the lowest nice value: the watchdog goes before them. */
 static int lfleet_watch(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
@@ -411,7 +444,9 @@ static int lfleet_watch(lua_State *L)
 	h->slice_ns = (int64_t)(luaL_checknumber(L, 1) * 1e9);
 	struct rl_watch_config config = {
 		.slice_ns = h->slice_ns, .stall_ns = (int64_t)(luaL_checknumber(L, 2) * 1e9),
-		.stalled = rl_health_stalled, .arg = &team->health,
+		.starve_ns = (int64_t)(luaL_checknumber(L, 3) * 1e9),
+		.stalled = rl_health_stalled, .starved = rl_health_starved, .arg = &team->health,
+		.priority = (unsigned)luaL_optinteger(L, 4, 0), .nice = (int)luaL_optinteger(L, 5, 0),
 	};
 	if (h->seat == 0)
 		err = rl_watch_open(&team->watch, &config);
@@ -477,6 +512,19 @@ static void set_count(lua_State *L, const char *name, const _Atomic uint64_t *co
 struct rl_health *rl_lua_fleet_health(const struct rl_lua *h)
 {
 	return h->team ? &h->team->health : NULL;
+}
+
+pid_t rl_lua_fleet_tid(const struct rl_lua *h, lua_Integer shard)
+{
+	const struct rl_lua_fleet *team = h->team;
+	if (!team || shard < 1 || (size_t)shard > team->size)
+		return 0;
+	const struct rl_seat *seat = &team->fleet->seats[shard - 1];
+	if (atomic_load_explicit(&seat->state, memory_order_relaxed) == RL_SEAT_GONE)
+		return 0;
+	bool on_first = shard == 1 || team->fleet->step;
+	return on_first ? team->tid
+		: atomic_load_explicit(&team->threads[shard - 2].tid, memory_order_relaxed);
 }
 
 uint64_t rl_lua_fleet_stalls(const struct rl_lua *h, unsigned *stalled)
@@ -608,6 +656,7 @@ static const luaL_Reg functions[] = {
 	{"fleet", lfleet_which},
 	{"fleet_open", lfleet_open},
 	{"fleet_place", lfleet_place},
+	{"fleet_sched", lfleet_sched},
 	{"fleet_watch", lfleet_watch},
 	{"fleet_unwatch", lfleet_unwatch},
 	{"fleet_start", lfleet_start},

@@ -5,6 +5,8 @@
 
 #include "lua/lshard.h"
 
+#include <sys/types.h>
+
 /* What the threads of a run share: the fleet, who is ready, who has left. */
 struct rl_lua_fleet;
 
@@ -23,6 +25,9 @@ struct rl_offload *rl_lua_fleet_pool(struct rl_lua_fleet *team, lua_State *L,
  * go. The first seat's also ends the threads. 0, or -EBUSY when a thread does not end in `wait_ns`:
  * it is left to itself, with all memory it can reach; bits of those are in *missing, if given. */
 int rl_lua_fleet_leave(struct rl_lua *h, int64_t wait_ns, uint64_t *missing);
+
+/* The thread of a shard, from 1; 0: there is none now. */
+pid_t rl_lua_fleet_tid(const struct rl_lua *h, lua_Integer shard);
 
 /* NULL outside of a run. */
 struct rl_health *rl_lua_fleet_health(const struct rl_lua *h);

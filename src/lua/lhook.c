@@ -82,6 +82,13 @@ void rl_lua_preempt(void *self)
 	rl_lua_run_arm(h, false);
 }
 
+void rl_lua_run_disarm(struct rl_lua *h, lua_State *co)
+{
+	h->preempting = 0;
+	if (!h->sampled && lua_gethook(co) == task_hook)
+		lua_sethook(co, NULL, 0, 0);
+}
+
 /* gethook() -> true when the calling state has a hook (Ctrl-C of a stock interpreter sets one) */
 static int lhook_hooked(lua_State *L)
 {

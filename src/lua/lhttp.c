@@ -162,6 +162,8 @@ static int lhttp_next(lua_State *L)
 	case RL_SERVE_ENDED:
 		return give_end(L, s);
 	}
+	if (c && rl_crew_gave_way(c))
+		return rl_lua_park(L, h, &h->shard.resting, RL_REASON_SERVER, -1);
 	if (c && rl_crew_idle(c))
 		return rl_lua_park(L, h, &c->workers, RL_REASON_SERVER, -1);
 	lua_pushboolean(L, 0);

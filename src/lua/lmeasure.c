@@ -7,9 +7,12 @@
  */
 #include "lua/lshard.h"
 
+#include "rt/addr.h"
 #include "rt/fleet.h"
 #include "rt/measure.h"
 #include "rt/series.h"
+
+#include <netinet/tcp.h>
 
 #define BOUNDS_MAX 256
 
@@ -81,7 +84,7 @@ static void push_histogram(lua_State *L, const struct rl_histogram *h)
 }
 
 /* measures([shard]) -> {name = number} | nil: what that shard has published; of this one, as it is
- * now */
+ * now; and `tid`, its thread's number, unless it is simulated */
 static int lmeasure_read(lua_State *L)
 {
 	struct rl_lua *h = rl_lua_of(L);
@@ -95,7 +98,58 @@ static int lmeasure_read(lua_State *L)
 	lua_createtable(L, 0, RL_MEASURES);
 	for (int i = 0; i < RL_MEASURES; i++)
 		set_count(L, rl_measure_name(i), now[i]);
+	uint32_t tid = atomic_load_explicit(&m->tid, memory_order_relaxed);
+	if (tid)
+		set_count(L, "tid", tid);
 	return 1;
+}
+
+/* Push a listening socket's {fd=, addr=, queued=, max=}. Meanwhile it may have become something
+ * else. 0: it is none, or no TCP socket. */
+static int push_listening(lua_State *L, int fd)
+{
+	struct tcp_info info = {0};
+	struct sockaddr_storage ss;
+	struct rl_addr addr;
+	char text[RL_ADDR_TEXT_MAX];
+	socklen_t info_len = sizeof info, len = sizeof ss;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_len) < 0
+		|| info.tcpi_state != TCP_LISTEN || getsockname(fd, (struct sockaddr *)&ss, &len) < 0
+		|| rl_addr_load(&addr, (struct sockaddr *)&ss, len) < 0)
+		return 0;
+	lua_createtable(L, 0, 4);
+	lua_pushlstring(L, text, (size_t)rl_addr_format(&addr, text));
+	lua_setfield(L, -2, "addr");
+	set_count(L, "fd", (uint64_t)fd);
+	set_count(L, "queued", info.tcpi_unacked);
+	set_count(L, "max", info.tcpi_sacked);
+	return 1;
+}
+
+/* listening([shard]) -> {{fd=, addr=, queued= connections that wait to be accepted, max=}, ...}:
+ * the TCP sockets that a shard listens with */
+static int lmeasure_listening(lua_State *L)
+{
+	struct rl_measure *m = measure_at(L, rl_lua_of(L), 1);
+	int fds[RL_LISTENING_MAX], len = 0;
+	unsigned n = m ? rl_measure_listening(m, fds) : 0;
+	lua_newtable(L);
+	for (unsigned i = 0; i < n; i++)
+		if (push_listening(L, fds[i]))
+			lua_rawseti(L, -2, ++len);
+	return 1;
+}
+
+/* note_sockets(map|nil): from now on, all shards note in this map whose the sockets are that they
+ * connect; see rl_sock_note */
+static int lmeasure_note_sockets(lua_State *L)
+{
+	struct rl_shard *s = &rl_lua_of(L)->shard;
+	int fd = (int)luaL_optinteger(L, 1, -1);
+	s->notes_fd = fd;
+	if (s->fleet)
+		atomic_store_explicit(&s->fleet->notes_fd, fd, memory_order_relaxed);
+	return 0;
 }
 
 static struct rl_histogram *histogram_named(struct rl_measure *m, const char *name)
@@ -140,9 +194,10 @@ struct list {
 	int len;
 };
 
-static void add_label(void *to, const char *name, uint64_t live, uint64_t begun)
+static void add_label(void *to, unsigned number, const char *name, uint64_t live, uint64_t begun)
 {
 	struct list *list = to;
+	(void)number;
 	lua_pushstring(list->L, name);
 	lua_rawseti(list->L, -2, ++list->len);
 	push_count(list->L, live);
@@ -159,6 +214,26 @@ static int lmeasure_labels(lua_State *L)
 	lua_newtable(L);
 	if (m)
 		rl_measure_labels(m, &list, add_label);
+	return 1;
+}
+
+static void add_number(void *to, unsigned number, const char *name, uint64_t live, uint64_t begun)
+{
+	struct list *list = to;
+	(void)live;
+	(void)begun;
+	lua_pushstring(list->L, name);
+	lua_rawseti(list->L, -2, (int)number);
+}
+
+/* label_numbers(shard) -> {[number] = name} of the same; 0 has those that lost theirs */
+static int lmeasure_label_numbers(lua_State *L)
+{
+	struct rl_measure *m = measure_at(L, rl_lua_of(L), 1);
+	struct list list = {.L = L};
+	lua_newtable(L);
+	if (m)
+		rl_measure_labels(m, &list, add_number);
 	return 1;
 }
 
@@ -404,6 +479,9 @@ static int lmeasure_batch(lua_State *L)
 
 static const luaL_Reg functions[] = {
 	{"measures", lmeasure_read},
+	{"label_numbers", lmeasure_label_numbers},
+	{"listening", lmeasure_listening},
+	{"note_sockets", lmeasure_note_sockets},
 	{"histogram", lmeasure_histogram},
 	{"wait_times", lmeasure_waits},
 	{"labels", lmeasure_labels},

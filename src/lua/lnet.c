@@ -508,6 +508,8 @@ static int lnet_next(lua_State *L)
 		lua_rawgeti(L, 3, (int)s->slot + 1);
 		return give_news(L, h, c, s, lua_toboolean(L, 4));
 	}
+	if (c && rl_crew_gave_way(c))
+		return rl_lua_park(L, h, &h->shard.resting, RL_REASON_SERVER, -1);
 	if (c && rl_crew_idle(c))
 		return rl_lua_park(L, h, &c->workers, RL_REASON_SERVER, -1);
 	lua_pushboolean(L, 0);
@@ -674,6 +676,8 @@ void rl_lua_open_net(lua_State *L, struct rl_lua *h)
 	lua_pop(L, 3);
 	rl_lnet_open_conn(L, n);
 	rl_lnet_open_unix(L, n);
+	rl_lnet_open_classify(L, n);
+	rl_lnet_open_fd(L, n);
 	rl_lnet_open_spread(L, n);
 	rl_lnet_open_content(L, n);
 	rl_lnet_open_http(L, n);

@@ -102,8 +102,8 @@ struct rl_content **rl_lnet_content(lua_State *L, int arg);
 /* What ws_recv is given when it was woken, as `give` of a struct rl_lua. */
 int rl_lws_give(struct rl_lua *h, struct rl_task *t);
 
-/* lspread.c, lconn.c, lread.c, lcontent.c, lhttp.c and lws.c: add their functions to the core table
- * on top. */
+/* lclassify.c, lspread.c, lconn.c, lread.c, lcontent.c, lhttp.c and lws.c: add their functions to
+ * the core table on top. */
 void rl_lnet_open_content(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_read(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_http(lua_State *L, struct rl_lnet *n);
@@ -111,5 +111,7 @@ void rl_lnet_open_ws(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_spread(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_conn(lua_State *L, struct rl_lnet *n);
 void rl_lnet_open_unix(lua_State *L, struct rl_lnet *n);
+void rl_lnet_open_classify(lua_State *L, struct rl_lnet *n);
+void rl_lnet_open_fd(lua_State *L, struct rl_lnet *n);
 
 #endif

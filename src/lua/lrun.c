@@ -289,6 +289,8 @@ static enum rl_ran vm_run(void *self, struct rl_task *t)
 	int status = rl_resume(t->co, h->main, nargs, &nres);
 	rl_shard_running(&h->shard, false);
 	h->running = NULL;
+	if (h->preempting)
+		rl_lua_run_disarm(h, t->co);
 	if (h->sampled)
 		rl_profile_ran(h, t);
 	if (h->backup)

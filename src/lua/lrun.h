@@ -28,6 +28,8 @@ void rl_lua_run_tell(struct rl_lua *h, int n);
 /* Arm the hook of tasks on the running coroutine, unless the user has one there: it takes a sample,
  * or makes the task give up its turn. In signal context, or in ordinary one. */
 void rl_lua_run_arm(struct rl_lua *h, bool sample);
+/* A run is over before it was made to give up its turn: the next is not to. */
+void rl_lua_run_disarm(struct rl_lua *h, lua_State *co);
 /* For struct rl_vm: the latter, in signal context. */
 void rl_lua_preempt(void *self);
 /* Is it that hook? */

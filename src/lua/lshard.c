@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "lua/lcodec.h"
 #include "lua/lfleet.h"
+#include "lua/lhealth.h"
 #include "lua/lprofile.h"
 #include "lua/lrun.h"
 #include "rt/fleet.h"
@@ -224,6 +225,9 @@ static int lshard_stats(lua_State *L)
 	struct rl_shard *s = &h->shard;
 	unsigned stalled;
 	uint64_t stalls = rl_lua_fleet_stalls(h, &stalled);
+	const struct rl_health *health = rl_lua_fleet_health(h);
+	int64_t starved_ns = 0;
+	uint64_t starvations = health ? rl_health_starvations(health, h->seat, &starved_ns) : 0;
 	lua_createtable(L, 0, 20);
 	set_count(L, "tasks", s->live);
 	set_count(L, "daemons", s->daemons);
@@ -237,6 +241,9 @@ static int lshard_stats(lua_State *L)
 	set_count(L, "overruns", (double)s->counts.overruns);
 	set_count(L, "stalls", (double)stalls);
 	set_count(L, "stalled", stalled);
+	set_count(L, "starvations", (double)starvations);
+	lua_pushnumber(L, (lua_Number)starved_ns / 1e9);
+	lua_setfield(L, -2, "starved");
 	set_count(L, "handles", h->handles);
 	if (s->os)
 		set_count(L, "timers", (double)(rl_wheel_len(s->deadlines) + rl_wheel_len(s->alarms)));
@@ -376,6 +383,7 @@ int luaopen_ringlet_core(lua_State *L)
 	rl_lua_open_run(L, h);
 	rl_lua_open_hook(L, h);
 	rl_lua_open_task(L, h);
+	rl_lua_open_priority(L, h);
 	rl_lua_open_dump(L, h);
 	rl_lua_open_wait(L, h);
 	rl_lua_open_timer(L, h);
@@ -392,6 +400,7 @@ int luaopen_ringlet_core(lua_State *L)
 	rl_lua_open_job(L, h);
 	rl_lua_open_measure(L, h);
 	rl_lua_open_topology(L, h);
+	rl_lua_open_sched(L, h);
 	rl_lua_open_codec(L, h);
 	rl_lua_open_router(L, h);
 	rl_lua_open_sdict(L, h);

@@ -85,7 +85,7 @@ struct rl_lua {
 	int run_job_ref, told_ref, cancel_job_ref, running_ref; /* registry: see ljob.c */
 	int futures_ref, futures_len, futures_free; /* registry: futures by number, or the next free */
 	int posted_ref;          /* registry: function(shard, parcel) of each message */
-	int stalled_ref, noted_ref; /* registry: see lhealth.c */
+	int stalled_ref, noted_ref, starved_ref; /* registry: see lhealth.c */
 	int offloaded_ref;       /* registry: see loffload.c */
 	struct rl_port *port;    /* where its calls on helper threads come home to; NULL: none yet */
 	struct rl_lua_fleet *team; /* the threads of the run; NULL outside of one */
@@ -161,6 +161,7 @@ void rl_lua_class(lua_State *L, struct rl_lua *h, const char *name, const luaL_R
 void rl_lua_open_hook(lua_State *L, struct rl_lua *h);
 void rl_lua_open_run(lua_State *L, struct rl_lua *h);
 void rl_lua_open_task(lua_State *L, struct rl_lua *h);
+void rl_lua_open_priority(lua_State *L, struct rl_lua *h);
 void rl_lua_open_dump(lua_State *L, struct rl_lua *h);
 void rl_lua_open_wait(lua_State *L, struct rl_lua *h);
 void rl_lua_open_ticket(lua_State *L, struct rl_lua *h);
@@ -178,6 +179,7 @@ void rl_lua_open_buffer(lua_State *L, struct rl_lua *h);
 void rl_lua_open_offload(lua_State *L, struct rl_lua *h);
 void rl_lua_open_measure(lua_State *L, struct rl_lua *h);
 void rl_lua_open_topology(lua_State *L, struct rl_lua *h);
+void rl_lua_open_sched(lua_State *L, struct rl_lua *h);
 void rl_lua_open_router(lua_State *L, struct rl_lua *h);
 void rl_lua_open_reach(lua_State *L, struct rl_lua *h);
 void rl_lua_open_profile(lua_State *L, struct rl_lua *h);

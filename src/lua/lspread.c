@@ -126,11 +126,13 @@ static int lspread_net_inlet(lua_State *L)
 	return err < 0 ? rl_lua_fail(L, err) : 1;
 }
 
-/* listener: accept what is queued in the kernel, and no more */
+/* listener, leave: accept what is queued in the kernel, and no more; or leave that to others */
 static int lspread_finish(lua_State *L)
 {
 	struct rl_listener *l = to_listener(L, 1);
-	if (l)
+	if (l && lua_toboolean(L, 2))
+		rl_listener_leave(l);
+	else if (l)
 		rl_listener_finish(l);
 	return 0;
 }

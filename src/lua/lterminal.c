@@ -55,7 +55,7 @@ static void terminal_done(struct rl_op *op, int res, uint32_t flags)
 }
 
 /* Keys come one by one and are not shown, and none but Ctrl-C sends a signal: a process that is
- * stopped or dumps core would leave the terminal as it is. */
+ * stopped or dumps core would leave the terminal as it is. What was typed before is kept. */
 static int set_mode(struct rl_terminal *t)
 {
 	struct termios mode;
@@ -67,7 +67,7 @@ static int set_mode(struct rl_terminal *t)
 	mode.c_cc[VTIME] = 0;
 	mode.c_cc[VSUSP] = _POSIX_VDISABLE;
 	mode.c_cc[VQUIT] = _POSIX_VDISABLE;
-	return tcsetattr(STDIN_FILENO, TCSAFLUSH, &mode) < 0 ? -errno : 0;
+	return tcsetattr(STDIN_FILENO, TCSADRAIN, &mode) < 0 ? -errno : 0;
 }
 
 /* The op must have had its last completion before its memory goes: cancel and reap. */
