@@ -43,6 +43,8 @@ RT_SRC   := $(wildcard src/base/*.c src/os/*.c src/rt/*.c)
 LUA_SRC  := $(wildcard src/lua/*.c)
 # Optional parts, each a library and a rock of its own: built where there is what they need.
 ZLIB_SRC := $(if $(wildcard /usr/include/zlib.h /usr/local/include/zlib.h),$(wildcard src/zlib/*.c))
+BPF_SRC  := $(if $(wildcard /usr/include/bpf/libbpf.h /usr/local/include/bpf/libbpf.h),\
+	$(wildcard src/bpf/*.c))
 LUA_MODS := $(shell find lua -name '*.lua' 2>/dev/null | LC_ALL=C sort)
 C_TESTS  := $(wildcard spec/c/*_test.c)
 # Everything that runs on two threads, for the thread sanitizer.
@@ -52,7 +54,7 @@ TSAN_TESTS ?= $(filter $(patsubst %,spec/c/%_test.c,thread ring uring watch dequ
 
 RT_OBJ   := $(RT_SRC:%.c=$(BUILD)/rt/%.o)
 CORES    := $(ABIS:%=$(BUILD)/%/ringlet/core.so)
-GARDEN   := $(if $(ZLIB_SRC),zlib_core.so)
+GARDEN   := $(if $(ZLIB_SRC),zlib_core.so) $(if $(BPF_SRC),bpf_core.so)
 HOUSES   := $(foreach abi,$(ABIS),$(GARDEN:%=$(BUILD)/$(abi)/ringlet/%))
 TEST_BIN := $(C_TESTS:spec/c/%.c=$(BUILD)/ctest/%)
 
@@ -95,6 +97,12 @@ $(BUILD)/$(1)/ringlet/core.so: $(RT_OBJ) $(LUA_SRC:%.c=$(BUILD)/$(1)/%.o)
 $(BUILD)/$(1)/ringlet/zlib_core.so: $(ZLIB_SRC:%.c=$(BUILD)/$(1)/%.o)
 	@mkdir -p $$(@D)
 	$$(call say,ld,$$@) $$(CC) -shared $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -lz
+
+$(BUILD)/$(1)/ringlet/bpf_core.so: $(BPF_SRC:%.c=$(BUILD)/$(1)/%.o)
+	@mkdir -p $$(@D)
+	$$(call say,ld,$$@) $$(CC) -shared $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -lbpf
+
+$(BUILD)/$(1)/src/bpf/lembed.o: $(wildcard bpf/*.bpf.o)
 
 $(BUILD)/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
@@ -139,7 +147,8 @@ fuzz-bin: $(FUZZ_BIN)
 	@:
 
 -include $(RT_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d) $(BUILD)/fuzz/http_diff.d
--include $(foreach abi,$(ABIS),$(patsubst %.c,$(BUILD)/$(abi)/%.d,$(LUA_SRC) $(ZLIB_SRC)))
+-include $(foreach abi,$(ABIS),$(patsubst %.c,$(BUILD)/$(abi)/%.d,$(LUA_SRC) $(ZLIB_SRC) \
+	$(BPF_SRC)))
 
 check_lua = $(if $(vm_$(LUA)),,$(error LUA must be luajit or lua5.4, not $(LUA)))
 
@@ -177,7 +186,7 @@ lint: ## luacheck, the stubs, cppcheck, and a build in which warnings are errors
 		-D__linux__ -DLUA_VERSION_NUM=504 src
 	@$(BUILD_) BUILD=$(BUILD)/lint lib ctests \
 		WARN="-Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef"
-	@[ -z "$(PUC51_INCDIR)" ] || for file in $(LUA_SRC) $(ZLIB_SRC); do \
+	@[ -z "$(PUC51_INCDIR)" ] || for file in $(LUA_SRC) $(ZLIB_SRC) $(BPF_SRC); do \
 		$(CC) $(RL_CFLAGS) -Werror -I$(PUC51_INCDIR) -fsyntax-only $$file || exit 1; \
 	done
 
@@ -226,6 +235,12 @@ bench: ## measure against the peers; prints ratios; BENCH="--quick echo" for som
 	@$(BUILD_) lib
 	@bench/run $(BENCH)
 
+bench-bpf: ## priorities and eBPF against their gates; ROUNDS=5, SECONDS=2, ROWS="fresh stalled"
+	@tools/setup
+	@$(BUILD_) lib
+	@bench/bpf/run --lua $(LUA) --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),2) $(ROWS)
+.PHONY: bench-bpf
+
 soak: ## ten minutes (SECONDS=600) of mixed load; counters end where they began, memory is flat
 	@tools/setup
 	@$(BUILD_) lib
@@ -241,6 +256,10 @@ docs: ## the API reference into build/docs, and the LuaLS stubs into docs/luals
 	@$(call say,ldoc,$(BUILD)/docs/index.html) warnings=$$(LUA_PATH="tools/?.lua;;" \
 		ldoc --fatalwarnings -c ./config.ld --dir $(BUILD)/docs $(BUILD)/ldoc \
 		2>&1 >/dev/null) && [ -z "$$warnings" ] || { echo "$$warnings" >&2; exit 1; }
+
+bpf: ## compile the programs of bpf/ anew, where a source has changed (needs clang)
+	@tools/setup bpf
+	@tools/bpf
 
 rockspec: ## make the rockspec list what the tree has, after a file came or went
 	@$(TOOL_LUA) tools/rockspec
@@ -280,5 +299,5 @@ clean: ## remove what was built, by luarocks too
 	rm -f src/*/*.o
 
 .PHONY: all help lib ctests fuzz-bin demo test ctest spec lint tidy asan tsan gc-torture fuzz-http \
-	model mutations bench soak docs rockspec env install clean
+	model mutations bench soak docs bpf rockspec env install clean
 .SECONDARY:

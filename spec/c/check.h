@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A C test is a program: TEST functions, a main that RUNs each and returns FINISH(). It prints one
- * line a test and closes with "N passed, N failed, N skipped"; CHECK says where and what.
+ * line a test, at once, and closes with "N passed, N failed, N skipped"; CHECK says where and what.
  */
 #ifndef RL_SPEC_CHECK_H
 #define RL_SPEC_CHECK_H
@@ -53,6 +53,7 @@ static const char *check_skip_why;
 			check_passed++; \
 			printf("ok   %s\n", #name); \
 		} \
+		fflush(stdout); \
 	} while (0)
 
 #define FINISH() \

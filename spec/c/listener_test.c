@@ -182,6 +182,37 @@ TEST(a_finishing_listener_takes_what_is_queued)
 	}
 }
 
+/* What was accepted is still to be had; what the kernel has queued is left alone. */
+TEST(a_leaving_listener_closes_at_once)
+{
+	for (int i = 0; i < 2; i++) {
+		struct world w;
+		struct rl_listener *l;
+		struct rl_listener_config config = {.backlog = 64};
+		struct rl_dial *d[20];
+		struct rl_addr addr;
+		if (!world_open(&w, backends[i], 5, NULL))
+			continue;
+		rl_addr_parse(&addr, "127.0.0.1", 0);
+		CHECK_EQ(rl_listener_open(w.net, &addr, &config, &l), 0);
+		CHECK_EQ(rl_listener_addr(l, &addr), 0);
+		CHECK_EQ(rl_listener_accept(l), -EAGAIN);
+		clients(&w, &addr, d, 1);
+		WORLD_UNTIL(&w, l->len == 1);
+		rl_listener_pause(l, true);
+		WORLD_UNTIL(&w, !l->op.in_flight);
+		clients(&w, &addr, d + 1, 19);
+		rl_listener_leave(l);
+		WORLD_UNTIL(&w, l->gone);
+		CHECK_EQ(accept_all(&w, l, 1), 1);
+		CHECK_EQ(rl_listener_accept(l), -RL_ECLOSED);
+		close_clients(d, 20);
+		rl_listener_disown(l);
+		world_settle(&w);
+		world_close(&w);
+	}
+}
+
 TEST(finishing_loses_nothing_under_faults)
 {
 	for (uint64_t seed = 1; seed <= 100 && !check_bad; seed++) {
@@ -245,6 +276,7 @@ int main(void)
 	RUN(accepting_goes_on_after_faults);
 	RUN(a_shortage_is_waited_out);
 	RUN(a_finishing_listener_takes_what_is_queued);
+	RUN(a_leaving_listener_closes_at_once);
 	RUN(finishing_loses_nothing_under_faults);
 	RUN(an_inlet_hands_out_what_it_is_fed);
 	return FINISH();

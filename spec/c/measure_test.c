@@ -119,9 +119,10 @@ struct seen {
 	char names[RL_LABELS_MAX][16];
 };
 
-static void note(void *to, const char *name, uint64_t live, uint64_t begun)
+static void note(void *to, unsigned number, const char *name, uint64_t live, uint64_t begun)
 {
 	struct seen *seen = to;
+	CHECK(number < RL_LABELS_MAX);
 	seen->live += live;
 	seen->begun += begun;
 	if (*name == '\0')
@@ -227,6 +228,25 @@ TEST(a_reader_beside_the_shard_sees_whole_names)
 	rl_measure_put(m);
 }
 
+TEST(listening_sockets_are_told_of_while_there_is_room)
+{
+	struct rl_measure *m = rl_measure_new();
+	int fds[RL_LISTENING_MAX];
+	CHECK_EQ(rl_measure_listening(m, fds), 0);
+	for (int fd = 0; fd <= RL_LISTENING_MAX; fd++)
+		rl_measure_listens(m, fd, true);
+	CHECK_EQ(rl_measure_listening(m, fds), RL_LISTENING_MAX);
+	rl_measure_listens(m, 7, false);
+	rl_measure_listens(m, 7, false);
+	rl_measure_listens(m, RL_LISTENING_MAX, false);
+	CHECK_EQ(rl_measure_listening(m, fds), RL_LISTENING_MAX - 1);
+	rl_measure_listens(m, 1000, true);
+	CHECK_EQ(rl_measure_listening(m, fds), RL_LISTENING_MAX);
+	CHECK_EQ(fds[0], 0);
+	CHECK_EQ(fds[7], 1000);
+	rl_measure_put(m);
+}
+
 TEST(it_lasts_as_long_as_somebody_has_it)
 {
 	struct rl_measure *m = rl_measure_new();
@@ -248,6 +268,7 @@ int main(void)
 	RUN(a_set_that_nobody_has_loses_its_number_to_a_new_one);
 	RUN(when_tasks_have_all_sets_there_is_none);
 	RUN(a_reader_beside_the_shard_sees_whole_names);
+	RUN(listening_sockets_are_told_of_while_there_is_room);
 	RUN(it_lasts_as_long_as_somebody_has_it);
 	return FINISH();
 }

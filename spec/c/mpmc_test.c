@@ -244,15 +244,21 @@ static void market(uint32_t capacity, unsigned producers, unsigned consumers, ui
 	rl_mpmc_term(&m.q);
 }
 
+static void markets(uint32_t capacity, unsigned producers, unsigned consumers)
+{
+	struct torture_rounds rounds = torture_rounds(torture_count(100000));
+	for (uint32_t n = torture_round(&rounds); n > 0; n = torture_round(&rounds))
+		market(capacity, producers, consumers, n);
+}
+
 TEST(producers_and_consumers_and_each_value_once)
 {
-	uint32_t count = torture_count(100000);
-	market(64, PRODUCERS, CONSUMERS, count);
-	market(3, PRODUCERS, CONSUMERS, count);
-	market(1, PRODUCERS, CONSUMERS, count);
-	market(100, 1, CONSUMERS, count);
-	market(5, PRODUCERS, 1, count);
-	market(2, 1, 1, count);
+	markets(64, PRODUCERS, CONSUMERS);
+	markets(3, PRODUCERS, CONSUMERS);
+	markets(1, PRODUCERS, CONSUMERS);
+	markets(100, 1, CONSUMERS);
+	markets(5, PRODUCERS, 1);
+	markets(2, 1, 1);
 }
 
 /* One sleeps when it finds nothing; the barriers see to it that the other wakes it. */

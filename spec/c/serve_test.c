@@ -28,7 +28,7 @@ static bool open_server(struct server *x)
 	struct rl_shard *shard = &x->p.w.shard;
 	struct rl_task *t = rl_task_new(shard, 0);
 	rl_list_remove(&t->clause.link);
-	shard->runq_len = 0;
+	rl_runq_init(&shard->runq);
 	t->state = RL_TASK_RUNNING;
 	shard->current = t;
 	x->v.limits = usual_limits;

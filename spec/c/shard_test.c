@@ -113,7 +113,7 @@ TEST(the_backlog_does_not_starve)
 	stopped = false;
 	for (int i = 0; i <= RL_QUEUE_SHORT; i++)
 		rl_task_new(&p.shard, 0);
-	CHECK_EQ(p.shard.backlog_len, 1);
+	CHECK_EQ(p.shard.runq.backlog_len, 1);
 	CHECK_EQ(rl_shard_loop(&p.shard, &p.brk), RL_LOOP_DONE);
 	CHECK(runs < 4 * RL_QUEUE_SHORT);
 	probe_close(&p);

@@ -170,12 +170,19 @@ static void stream(uint32_t capacity, uint32_t count)
 	rl_spsc_free(s.q);
 }
 
+static void streams(uint32_t capacity, uint32_t count)
+{
+	struct torture_rounds rounds = torture_rounds(count);
+	for (uint32_t n = torture_round(&rounds); n > 0; n = torture_round(&rounds))
+		stream(capacity, n);
+}
+
 TEST(two_threads_and_each_item_once_in_order)
 {
 	uint32_t count = torture_count(300000);
-	stream(256, count);
-	stream(8, count);
-	stream(1, count / 4 + 1);
+	streams(256, count);
+	streams(8, count);
+	streams(1, count / 4 + 1);
 }
 
 int main(void)

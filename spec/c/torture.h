@@ -2,6 +2,9 @@
 /*
  * torture: threads that begin together and count what they get, for the lock-free structures.
  * RINGLET_TORTURE in the environment is how many items go through; a full run takes 10000000.
+ *
+ * Threads that wait for each other by yielding get on at the pace of time slices on a machine that
+ * is busy with something else. So their items go through in rounds, as many as there is time for.
  */
 #ifndef RL_SPEC_TORTURE_H
 #define RL_SPEC_TORTURE_H
@@ -14,8 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { TORTURE_THREADS = 16 };
+enum { TORTURE_THREADS = 16, TORTURE_ROUND = 1000, TORTURE_SECONDS = 4 };
 
 /* An item, and how often it was got: `number` is plain, so a sanitizer sees a missing order. */
 struct torture_item {
@@ -27,6 +31,32 @@ static inline uint32_t torture_count(uint32_t usual)
 {
 	const char *wanted = getenv("RINGLET_TORTURE");
 	return wanted ? (uint32_t)strtoul(wanted, NULL, 10) : usual;
+}
+
+struct torture_rounds {
+	uint32_t left;
+	time_t until;
+};
+
+static inline time_t torture_time(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static inline struct torture_rounds torture_rounds(uint32_t count)
+{
+	return (struct torture_rounds){ count, torture_time() + TORTURE_SECONDS };
+}
+
+/* How many items go through in the next round; 0: it was the last. */
+static inline uint32_t torture_round(struct torture_rounds *t)
+{
+	bool more = getenv("RINGLET_TORTURE") || torture_time() <= t->until;
+	uint32_t n = !more ? 0 : t->left < TORTURE_ROUND ? t->left : TORTURE_ROUND;
+	t->left -= n;
+	return n;
 }
 
 static inline struct torture_item *torture_items(uint32_t n)

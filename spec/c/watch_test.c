@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include "base/err.h"
+#include "os/sched.h"
+#include "rt/wait.h"
 #include "rt/watch.h"
 
 #include <dirent.h>
@@ -61,10 +63,12 @@ static void on_preempt(void *self)
 	atomic_fetch_add(mine ? &f->preempted : &f->strays, 1);
 }
 
-static void on_stalled(void *arg, struct rl_shard *s, int64_t since_ns, bool over)
+static void on_stalled(void *arg, struct rl_shard *s, int64_t since_ns, int64_t waited_ns,
+	bool over)
 {
 	struct report *r = arg;
 	atomic_fetch_add(&r->inside, 1);
+	CHECK_EQ(waited_ns, 0); /* is not watched */
 	r->shard = s;
 	if (!over) {
 		r->since_ns = since_ns;
@@ -292,6 +296,9 @@ TEST(a_late_signal_finds_no_shard)
 	pretend_shard(&f);
 	enter(&f, w);
 	begin(&f);
+	raise(SIGURG); /* neither has its slice passed nor does anybody go before it */
+	CHECK_EQ(atomic_load(&f.preempted), 0);
+	atomic_store(&f.shard.sliced, atomic_load(&f.shard.run_seq));
 	raise(SIGURG);
 	CHECK_EQ(atomic_load(&f.preempted), 1);
 	leave(&f);
@@ -304,6 +311,101 @@ TEST(a_late_signal_finds_no_shard)
 	CHECK_EQ(atomic_load(&f.preempted), 2);
 	leave(&f);
 	rl_watch_close(w);
+}
+
+/* ---- ticks for who is critical --------------------------------------------------------------- */
+
+/* A shard with a seam and a running task, whose run lasts. */
+static struct rl_task *open_shard(struct fake *f, bool urgent)
+{
+	static const struct rl_vm vm = {.preempt = on_preempt};
+	struct rl_os_config config = {.seed = 1};
+	memset(f, 0, sizeof *f);
+	CHECK_EQ(rl_shard_init(&f->shard, &vm), 0);
+	f->shard.vm.self = f;
+	CHECK_EQ(rl_shard_open(&f->shard, "sim", &config, NULL), 0);
+	struct rl_task *t = rl_task_new(&f->shard, 0);
+	rl_runq_remove(&f->shard.runq, t);
+	t->state = RL_TASK_RUNNING;
+	f->shard.current = t;
+	rl_urgency_add(&f->shard, urgent);
+	return t;
+}
+
+static void close_shard(struct fake *f, struct rl_task *t)
+{
+	f->shard.current = NULL;
+	rl_task_free(&f->shard, t);
+	rl_shard_term(&f->shard);
+}
+
+TEST(a_tick_interrupts_for_who_goes_before_and_not_otherwise)
+{
+	struct fake f;
+	struct rl_watch *w = open_watch(10 * MS, 0, NULL);
+	struct rl_task *t = open_shard(&f, true), *other = rl_task_new(&f.shard, 0);
+	enter(&f, w);
+	begin(&f);
+	raise(SIGURG); /* a tick: `other` is of the same priority */
+	CHECK_EQ(atomic_load(&f.preempted), 0);
+	rl_task_set_priority(&f.shard, other, RL_CRITICAL);
+	raise(SIGURG);
+	CHECK(atomic_load(&f.preempted) >= 1);
+	CHECK(f.shard.urged);
+	atomic_store(&f.shard.sliced, atomic_load(&f.shard.run_seq));
+	raise(SIGURG); /* it was not to let others go: its slice is used up */
+	CHECK(!f.shard.urged);
+	end(&f);
+	leave(&f);
+	rl_watch_close(w);
+	rl_wait_abandon(&f.shard, other);
+	rl_task_free(&f.shard, other);
+	close_shard(&f, t);
+}
+
+TEST(ticks_come_before_the_slice_only_while_something_may_come)
+{
+	struct fake f;
+	for (int urgent = 0; urgent < 2; urgent++) {
+		struct rl_watch *w = open_watch(200 * MS, 0, NULL);
+		struct rl_task *t = open_shard(&f, urgent), *other = rl_task_new(&f.shard, 0);
+		rl_task_set_priority(&f.shard, t, RL_BACKGROUND);
+		if (!urgent)
+			atomic_store(&f.shard.urgent, false);
+		enter(&f, w);
+		begin(&f);
+		if (urgent)
+			await(&f.preempted, 1);
+		else
+			usleep(60000); /* three ticks */
+		bool sliced = atomic_load(&f.shard.sliced) == atomic_load(&f.shard.run_seq);
+		CHECK(sliced || (atomic_load(&f.preempted) > 0) == urgent);
+		end(&f);
+		leave(&f);
+		rl_watch_close(w);
+		rl_wait_abandon(&f.shard, other);
+		rl_task_free(&f.shard, other);
+		close_shard(&f, t);
+	}
+}
+
+/* With a signal of its own each tick, a run is sliced once its slice has passed and not before. */
+TEST(a_slice_is_a_slice_with_ticks_too)
+{
+	struct fake f;
+	struct rl_watch *w = open_watch(20 * MS, 0, NULL);
+	struct rl_task *t = open_shard(&f, true);
+	enter(&f, w);
+	int64_t from_ns = clock_ns(CLOCK_MONOTONIC);
+	begin(&f);
+	await(&f.preempted, 1);
+	int64_t ran_ns = clock_ns(CLOCK_MONOTONIC) - from_ns;
+	CHECK(ran_ns >= 10 * MS);
+	CHECK(!f.shard.urged);
+	end(&f);
+	leave(&f);
+	rl_watch_close(w);
+	close_shard(&f, t);
 }
 
 static void on_lent(void *arg)
@@ -482,6 +584,206 @@ static long await_sleep(void)
 	return waits;
 }
 
+/* ---- scheduling and starvation --------------------------------------------------------------- */
+
+static pid_t watchdog_tid(void)
+{
+	char path[300], name[32];
+	pid_t tid = 0;
+	DIR *dir = opendir("/proc/self/task");
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+		snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
+		FILE *file = fopen(path, "r");
+		if (file && fgets(name, sizeof name, file) && strcmp(name, "ringlet-watch\n") == 0)
+			tid = (pid_t)atoi(e->d_name);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return tid;
+}
+
+static bool is_allowed(const struct rl_sched *s)
+{
+	bool back = false;
+	return rl_sched_try(s, &back) == 0 && back;
+}
+
+static struct rl_sched watchdog_class(void)
+{
+	struct rl_sched s = {0};
+	CHECK_EQ(rl_sched_get(watchdog_tid(), &s), 0);
+	return s;
+}
+
+TEST(goes_before_shards_with_real_time_priority)
+{
+	struct rl_watch_config config = {.slice_ns = 2 * MS, .priority = 10};
+	struct rl_watch *w = NULL;
+	const struct rl_sched fifo = {.policy = SCHED_FIFO, .priority = 11};
+	if (!is_allowed(&fifo))
+		SKIP("this process may not have real-time priority");
+	CHECK_EQ(rl_watch_open(&w, &config), 0);
+	CHECK_EQ(watchdog_class().policy, SCHED_FIFO);
+	CHECK_EQ(watchdog_class().priority, 11);
+	rl_watch_close(w);
+}
+
+/* A program that was started with chrt(1). */
+TEST(goes_before_the_thread_that_opens_it)
+{
+	struct rl_watch_config config = {.slice_ns = 2 * MS};
+	struct rl_sched_saved saved;
+	struct rl_watch *w = NULL;
+	const struct rl_sched fifo = {.policy = SCHED_FIFO, .priority = 21};
+	if (!is_allowed(&fifo))
+		SKIP("this process may not have real-time priority");
+	CHECK_EQ(rl_sched_save(&saved), 0);
+	CHECK_EQ(rl_sched_set(&(struct rl_sched){.policy = SCHED_FIFO, .priority = 20}), 0);
+	CHECK_EQ(rl_watch_open(&w, &config), 0);
+	CHECK_EQ(watchdog_class().priority, 21);
+	rl_watch_close(w);
+	CHECK_EQ(rl_sched_restore(&saved), 0);
+}
+
+TEST(has_a_lower_nice_value_than_shards)
+{
+	struct rl_watch_config config = {.slice_ns = 2 * MS, .nice = -7};
+	struct rl_watch *w = NULL;
+	const struct rl_sched other = {.policy = SCHED_OTHER, .nice = -7};
+	if (!is_allowed(&other))
+		SKIP("this process may not lower its nice value");
+	CHECK_EQ(rl_watch_open(&w, &config), 0);
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (watchdog_class().nice != -7 && clock_ns(CLOCK_MONOTONIC) < limit)
+		usleep(1000);
+	CHECK_EQ(watchdog_class().nice, -7);
+	rl_watch_close(w);
+}
+
+TEST(is_not_opened_when_it_cannot_go_before_shards)
+{
+	struct rl_watch_config config = {.slice_ns = 2 * MS, .priority = 10};
+	struct sigaction now;
+	struct rl_watch *w = NULL;
+	if (geteuid() != 0)
+		SKIP("to give up privileges one has to have them");
+	pid_t child = fork();
+	if (child == 0) {
+		bool done = setuid(65534) == 0 && rl_watch_open(&w, &config) == -EPERM
+			&& sigaction(SIGURG, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
+		config.priority = 0;
+		_exit(done && rl_watch_open(&w, &config) == 0 ? 0 : 1);
+	}
+	int status = -1;
+	waitpid(child, &status, 0);
+	CHECK_EQ(status, 0);
+}
+
+/* A shard that has its core only when nobody else wants it, and somebody who does. */
+struct hungry {
+	struct rl_watch *watch;
+	cpu_set_t cpus;
+	atomic_int began, over, starve, wrong;
+	atomic_bool fed;
+	_Atomic int64_t lasted_ns;
+	bool runs;                    /* a task, while it starves */
+};
+
+static void on_starved(void *arg, struct rl_shard *s, int64_t ns, bool over)
+{
+	struct hungry *h = arg;
+	(void)s;
+	atomic_fetch_add(over ? &h->over : &h->began, 1);
+	atomic_fetch_add(&h->wrong, ns < 50 * MS);
+	if (over)
+		h->lasted_ns = ns;
+}
+
+static void *hungry_main(void *arg)
+{
+	struct hungry *h = arg;
+	struct fake f;
+	pretend_shard(&f);
+	sched_setaffinity(0, sizeof h->cpus, &h->cpus);
+	enter(&f, h->watch);
+	CHECK_EQ(rl_sched_set(&(struct rl_sched){.policy = SCHED_IDLE}), 0);
+	if (h->runs)
+		begin(&f);
+	atomic_store(&h->starve, 1);
+	while (!atomic_load(&h->fed))
+		if (!h->runs) {
+			begin(&f); /* keeps the watchdog awake */
+			end(&f);
+			usleep(1000);
+		}
+	if (h->runs)
+		end(&f);
+	if (atomic_load(&h->began) > 0)
+		await(&h->over, 1);
+	leave(&f);
+	return NULL;
+}
+
+static void starve_one(bool runs)
+{
+	static struct hungry h;
+	struct rl_watch_config config = {
+		.slice_ns = 10 * MS, .starve_ns = 50 * MS, .starved = on_starved, .arg = &h,
+	};
+	cpu_set_t before;
+	pthread_t id;
+	memset(&h, 0, sizeof h);
+	h.runs = runs;
+	CPU_ZERO(&h.cpus);
+	CPU_SET(sched_getcpu(), &h.cpus);
+	CHECK_EQ(rl_watch_open(&h.watch, &config), 0);
+	CHECK_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+	CHECK_EQ(pthread_create(&id, NULL, hungry_main, &h), 0);
+	await(&h.starve, 1);
+	CHECK_EQ(sched_setaffinity(0, sizeof h.cpus, &h.cpus), 0);
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (atomic_load(&h.began) + atomic_load(&h.over) == 0 && clock_ns(CLOCK_MONOTONIC) < limit)
+		;
+	bool starved = atomic_load(&h.began) + atomic_load(&h.over) > 0;
+	sched_setaffinity(0, sizeof before, &before);
+	atomic_store(&h.fed, true);
+	pthread_join(id, NULL);
+	rl_watch_close(h.watch);
+	if (!starved)
+		SKIP("the kernel let a thread of the class SCHED_IDLE run beside one that spins");
+	CHECK(atomic_load(&h.over) > 0 && h.lasted_ns >= 50 * MS);
+	CHECK_EQ(atomic_load(&h.wrong), 0);
+}
+
+TEST(a_run_that_gets_no_core_is_told_of)
+{
+	starve_one(true);
+}
+
+TEST(a_shard_that_gets_no_core_when_it_wakes_is_told_of)
+{
+	starve_one(false);
+}
+
+TEST(a_run_that_blocks_is_not_starved)
+{
+	static struct hungry h;
+	struct rl_watch_config config = {
+		.slice_ns = 10 * MS, .starve_ns = 50 * MS, .starved = on_starved, .arg = &h,
+	};
+	struct fake f;
+	struct rl_watch *w = NULL;
+	CHECK_EQ(rl_watch_open(&w, &config), 0);
+	pthread_t thread = start(&f, w, block);
+	usleep(500000);
+	stop(&f, thread);
+	rl_watch_close(w);
+	CHECK_EQ(atomic_load(&h.began), 0);
+}
+
+/* ---- sleeping -------------------------------------------------------------------------------- */
+
 TEST(sleeps_while_all_shards_are_quiet_and_is_woken_by_any)
 {
 	struct fake f, g;
@@ -497,6 +799,30 @@ TEST(sleeps_while_all_shards_are_quiet_and_is_woken_by_any)
 		CHECK(!atomic_load(&f.shard.unwatched) && !atomic_load(&g.shard.unwatched));
 		await(&f.preempted, 20 * i);
 		CHECK(watchdog_waits() > waits);
+		end(&f);
+	}
+	leave(&f);
+	stop(&g, thread);
+	rl_watch_close(w);
+}
+
+TEST(looking_for_starvation_wakes_nobody)
+{
+	static struct hungry h;
+	struct rl_watch_config config = {
+		.slice_ns = 2 * MS, .starve_ns = 10 * MS, .starved = on_starved, .arg = &h,
+	};
+	struct rl_watch *w = NULL;
+	struct fake f, g;
+	CHECK_EQ(rl_watch_open(&w, &config), 0);
+	pthread_t thread = start(&g, w, run_never);
+	pretend_shard(&f);
+	enter(&f, w);
+	for (int i = 1; i <= 2; i++) {
+		await_sleep();
+		CHECK(atomic_load(&f.shard.unwatched) && atomic_load(&g.shard.unwatched));
+		begin(&f);
+		await(&f.preempted, i);
 		end(&f);
 	}
 	leave(&f);
@@ -573,13 +899,24 @@ int main(void)
 	RUN(a_run_that_gets_no_core_is_preempted_and_no_overrun);
 	RUN(shards_come_and_go_beside_others_that_overrun);
 	RUN(a_late_signal_finds_no_shard);
+	RUN(a_tick_interrupts_for_who_goes_before_and_not_otherwise);
+	RUN(ticks_come_before_the_slice_only_while_something_may_come);
+	RUN(a_slice_is_a_slice_with_ticks_too);
 	RUN(the_signal_is_lent_to_a_thread_that_is_no_shards);
 	RUN(a_stall_is_told_once_and_so_is_its_end);
 	RUN(a_run_that_gets_no_core_stalls_its_shard);
 	RUN(no_stall_is_told_below_its_time);
 	RUN(a_stall_that_nobody_is_told_of_can_be_asked_for);
 	RUN(leave_waits_for_a_report_and_ends_them);
+	RUN(goes_before_shards_with_real_time_priority);
+	RUN(goes_before_the_thread_that_opens_it);
+	RUN(has_a_lower_nice_value_than_shards);
+	RUN(is_not_opened_when_it_cannot_go_before_shards);
+	RUN(a_run_that_gets_no_core_is_told_of);
+	RUN(a_shard_that_gets_no_core_when_it_wakes_is_told_of);
+	RUN(a_run_that_blocks_is_not_starved);
 	RUN(sleeps_while_all_shards_are_quiet_and_is_woken_by_any);
+	RUN(looking_for_starvation_wakes_nobody);
 	RUN(one_busy_shard_keeps_it_awake_for_all);
 	RUN(a_shard_that_enters_while_it_sleeps_wakes_it_with_its_first_run);
 	RUN(a_forked_child_can_leave_and_close);
