@@ -3,7 +3,7 @@
 -- Nothing of the environment is told, and no secret: of the option `admin` only that it is set.
 
 local core = require "ringlet.core"
-local json = require "ringlet.admin_json"
+local json = require "ringlet.json_write"
 local run_stop = require "ringlet.run_stop"
 
 local M = {}

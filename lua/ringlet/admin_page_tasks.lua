@@ -45,6 +45,7 @@ const fillDetails = (cell, t) => {
   const pre = make("pre");
   const lines = [];
   if (t.daemon) lines.push("daemon");
+  if (t.priority) lines.push(t.priority);
   if (t.others) lines.push(`${t.others} more wait for the same`);
   if (t.lost) lines.push("nothing will ever wake it");
   lines.push((t.created ? "created at " : "defined at ") + t.site);

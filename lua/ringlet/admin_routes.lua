@@ -6,7 +6,7 @@
 
 local errors = require "ringlet.errors"
 local health = require "ringlet.health"
-local json = require "ringlet.admin_json"
+local json = require "ringlet.json_write"
 local page = require "ringlet.admin_page"
 local time = require "ringlet.time"
 local vars = require "ringlet.admin_vars"
@@ -27,7 +27,7 @@ local function answer(res, status, text, kind)
 end
 
 local function answer_json(res, value)
-  answer(res, 200, json.text(value, vars.breather()) .. "\n", JSON)
+  answer(res, 200, json.lenient(value, vars.breather()) .. "\n", JSON)
 end
 
 local function missing(res, name, err)
@@ -106,7 +106,7 @@ local function tasks_json(res, args)
   args.limit = args.limit or TASKS
   local list, counts = tasks.read(args)
   local put = writer(res, JSON)
-  put(('{"at":%.6f,"counts":%s,"tasks":['):format(time.time(), json.text(json.list(counts))))
+  put(('{"at":%.6f,"counts":%s,"tasks":['):format(time.time(), json.lenient(json.list(counts))))
   tasks.write(list, put)
   put "]}\n"
 end
@@ -141,7 +141,7 @@ local function answer_leaks(res, args, reclaim)
   local list, counts = leaks.find {again = true, reclaim = reclaim}
   if args.format == "json" then
     local put = writer(res, JSON)
-    put(('{"at":%.6f,"counts":%s,"leaks":['):format(time.time(), json.text(json.list(counts))))
+    put(('{"at":%.6f,"counts":%s,"leaks":['):format(time.time(), json.lenient(json.list(counts))))
     require("ringlet.admin_tasks").write(list, put)
     put "]}\n"
     return

@@ -4,7 +4,7 @@
 local core = require "ringlet.core"
 local dumps = require "ringlet.debug"
 local jobs = require "ringlet.jobs"
-local json = require "ringlet.admin_json"
+local json = require "ringlet.json_write"
 local stacks = require "ringlet.stacks"
 local task = require "ringlet.task"
 local vars = require "ringlet.admin_vars"
@@ -12,8 +12,8 @@ local vars = require "ringlet.admin_vars"
 local M = {}
 
 -- What a description has that is written as it is.
-local FIELDS = {"id", "shard", "name", "labels", "daemon", "state", "reason", "since", "unparked",
-  "was", "object", "others", "lost", "preempted", "overran", "site", "created", "scope"}
+local FIELDS = {"id", "shard", "name", "labels", "daemon", "priority", "state", "reason", "since",
+  "unparked", "was", "object", "others", "lost", "preempted", "overran", "site", "created", "scope"}
 
 -- Tasks with the same stack share one table, and so one text.
 local function stack_text(texts, stack)
@@ -24,7 +24,7 @@ local function stack_text(texts, stack)
       list[#list + 1] = {name = frame.name, file = frame.file, line = frame.line, what = frame.what,
         library = frame.library, new = frame.new}
     end
-    text = json.text(list)
+    text = json.lenient(list)
     texts[stack] = text
   end
   return text
@@ -39,7 +39,7 @@ function M.write(list, put)
     for _, name in ipairs(FIELDS) do
       copy[name] = d[name]
     end
-    local text = json.text(copy)
+    local text = json.lenient(copy)
     pieces[#pieces + 1] = ('%s%s,"stack":%s}'):format(i > 1 and ",\n" or "", text:sub(1, -2),
       stack_text(texts, d.stack or {}))
     if #pieces == 64 then

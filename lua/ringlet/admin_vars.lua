@@ -6,27 +6,24 @@
 -- have their turn.
 
 local core = require "ringlet.core"
+local gather = require "ringlet.metrics_gather"
 local health = require "ringlet.health"
 local histogram = require "ringlet.metrics_histogram"
-local json = require "ringlet.admin_json"
+local json = require "ringlet.json_write"
 local labels = require "ringlet.labels"
 local runtime = require "ringlet.metrics_runtime"
 local time = require "ringlet.time"
 
 local M = {}
 
--- Seconds of work between two turns; series read at once; series, and sets of tasks' labels, that
--- are told at most.
-local SLICE, BATCH, SERIES, SETS = 0.0005, 128, 1000, 200
+-- Series of a family, and sets of tasks' labels, that are told at most.
+local SERIES, SETS = 1000, 200
 
 -- A function to call now and then.
 function M.breather()
-  local due = core.now() + SLICE
+  local pace = gather.pace()
   return function()
-    if core.now() >= due then
-      time.yield()
-      due = core.now() + SLICE
-    end
+    gather.rest(pace)
   end
 end
 
@@ -62,7 +59,7 @@ local function with_label(entry, readings)
   local sum, shards = {}, json.list()
   for i, shard in ipairs(readings) do
     local own = {}
-    for k, v in pairs(entry.read(shard)) do
+    for k, v in pairs(entry.read(shard) or {}) do
       own[k], sum[k] = told(v), plus(sum[k], v)
     end
     shards[i] = own
@@ -84,7 +81,7 @@ end
 local function by_set(entry, readings)
   local sum, list = {}, json.list()
   for _, shard in ipairs(readings) do
-    for text, v in pairs(entry.read(shard)) do
+    for text, v in pairs(entry.read(shard) or {}) do
       sum[text] = (sum[text] or 0) + v
     end
   end
@@ -108,6 +105,9 @@ local function plain(entry, readings)
   local sum, shards = nil, json.list()
   for i, shard in ipairs(readings) do
     local v = entry.read(shard)
+    if v == nil then
+      return nil
+    end
     shards[i] = told(v)
     sum = plus(sum, v)
     if entry.process then
@@ -118,16 +118,14 @@ local function plain(entry, readings)
 end
 
 local function of_runtime(breathe)
-  local readings, out = {}, {}
-  local _, size = core.fleet()
-  for index = 1, size or 1 do
-    readings[#readings + 1] = runtime.reading(index)
-  end
+  local readings, out = gather.readings(), {}
   for _, entry in ipairs(runtime.list) do
     local read = entry.label == "*" and by_set or entry.label and with_label or plain
     local about = read(entry, readings)
-    about.kind, about.unit, about.cumulative = entry.kind, entry.unit, entry.cumulative or false
-    out[entry.name] = about
+    if about then
+      about.kind, about.unit, about.cumulative = entry.kind, entry.unit, entry.cumulative or false
+      out[entry.name] = about
+    end
     breathe()
   end
   return out, #readings
@@ -135,53 +133,19 @@ end
 
 -- ---- the program's own --------------------------------------------------------------------------
 
-local function family_of(found, meta)
-  local f = found[meta]
-  if not f then
-    local about = labels.parse(meta)
-    f = {name = about.name, kind = about.kind, help = about.help, sets = {}, n = 0, more = 0}
-    found[meta] = f
-    found[#found + 1] = f
-  end
-  return f
-end
-
-local function add(f, set, value)
-  if type(value) == "table" then
-    value = {count = value.count, sum = value.sum}
-  end
-  local had = f.sets[set]
-  if had == nil and f.n >= SERIES then
-    f.more = f.more + 1
-  elseif had == nil then
-    f.n, f.sets[set] = f.n + 1, value
-  elseif type(had) == "table" then
-    had.count, had.sum = had.count + value.count, had.sum + value.sum
-  else
-    f.sets[set] = had + value
-  end
-end
-
-local function of_user(breathe)
-  local found, batch = {}, {}
-  local _, size = core.fleet()
-  for index = 1, size or 1 do
-    local at, n
-    repeat
-      at, n = core.series_batch(index, at, BATCH, batch)
-      for i = 1, 3 * n, 3 do
-        add(family_of(found, batch[i]), batch[i + 1], batch[i + 2])
-      end
-      breathe()
-    until not at
-  end
+local function of_user()
   local list = json.list()
-  for i, f in ipairs(found) do
-    local series = json.list()
-    for set, value in pairs(f.sets) do
-      series[#series + 1] = {labels = labels.parse(set), value = value}
+  for i, f in ipairs(gather.series(gather.pace())) do
+    local series, about = json.list(), f.about
+    for k = 1, math.min(f.n, SERIES) do
+      local value = f.values[k]
+      if type(value) == "table" then
+        value = {count = value.count, sum = value.sum}
+      end
+      series[k] = {labels = labels.parse(f.sets[k]), value = value}
     end
-    list[i] = {name = f.name, kind = f.kind, help = f.help, series = series, more = f.more}
+    list[i] = {name = about.name, kind = about.kind, help = about.help, series = series,
+      more = f.n - #series}
   end
   return list
 end
@@ -196,7 +160,7 @@ function M.read()
   local ready, why = health.ready()
   return {
     at = time.time(), now = core.now(), pid = core.pid(), shards = shards,
-    ready = ready == true, why = why, metrics = metrics, user = of_user(breathe),
+    ready = ready == true, why = why, metrics = metrics, user = of_user(),
   }
 end
 

@@ -3,7 +3,7 @@
 -- over TCP. What goes wrong comes back as a sentence.
 
 local http = require "ringlet.http"
-local json = require "ringlet.cli_json"
+local json = require "ringlet.json_read"
 local processes = require "ringlet.cli_processes"
 local rl = require "ringlet"
 
@@ -136,6 +136,18 @@ function M.save(text, path)
   end
   io.stderr:write(("%s: %d bytes\n"):format(path, #text))
   return 0
+end
+
+-- Get a page of the process that is meant, and save it as `args` say, or what `filter` makes of it;
+-- the status. nil and a message.
+function M.show(args, path, query, seconds, filter)
+  return M.with(args, function(client)
+    local text, msg = client:get(path, query, seconds)
+    if not text then
+      return nil, msg
+    end
+    return M.save(filter and filter(text) or text, args.output)
+  end)
 end
 
 return M

@@ -32,6 +32,11 @@ end
 function M.looker()
   return {
     read = read, probe = core.probe, topology = core.topology, getenv = os.getenv,
+    bpf = function()
+      local ok, bpf = pcall(require, "ringlet.bpf")
+      return ok and bpf.probe() or nil
+    end,
+    try_class = core.sched_try,
     jit = rawget(_G, "jit"), version = _VERSION,
   }
 end
@@ -145,6 +150,29 @@ local function of_ports(look)
   }
 end
 
+-- What bpf.probe tries, in the order in which it is said.
+local KINDS = {"socket_filter", "sk_reuseport", "cgroup_skb", "tc", "tcx", "xdp", "raw_tp",
+  "tp_btf", "fentry", "send_signal_task"}
+
+-- What could be loaded when it was tried, with the rock ringlet-bpf.
+local function of_programs(look)
+  local probed = look.bpf and look.bpf()
+  if not probed then
+    return nil
+  end
+  local can, cannot = {}, {}
+  for _, name in ipairs(KINDS) do
+    local list = probed[name] and can or cannot
+    list[#list + 1] = name
+  end
+  local refused = #cannot > 0 and "; not " .. table.concat(cannot, ", ") or ""
+  return {
+    name = "BPF programs", ok = probed.ok, optional = true, fix = probed.reason,
+    detail = ("libbpf %s loads %s"):format(probed.libbpf,
+      #can > 0 and table.concat(can, ", ") .. refused or "none"),
+  }
+end
+
 local CAP_SYS_ADMIN, CAP_BPF = 21, 39
 
 local function of_bpf(look)
@@ -164,6 +192,27 @@ local function of_bpf(look)
       or "not allowed to this process", types and "type information" or "no type information",
       compiled and "compiled" or "interpreted"),
   }
+end
+
+local CAP_SYS_NICE = 23
+
+-- Real-time priorities for shards: by privilege or limit, and where groups share out real-time CPU
+-- time, by what this one's has.
+local function of_realtime(look)
+  local privileged = has_bit(look, "CapEff", CAP_SYS_NICE) ~= false
+  local highest = privileged and 99 or limit(look, "realtime priority") or 0
+  local ok = highest > 0 and look.try_class("fifo", 1, false, false) or false
+  local runtime = number_in(look, "/proc/sys/kernel/sched_rt_runtime_us") or -1
+  local period = number_in(look, "/proc/sys/kernel/sched_rt_period_us") or 1000000
+  local share = runtime < 0 and "without a limit of their time"
+    or ("for %.0f %% of a CPU's time together"):format(100 * runtime / period)
+  if highest == 0 then
+    return {name = "real-time", optional = true, detail = "not allowed to this process",
+      fix = "setcap cap_sys_nice+ep on the interpreter, rtprio in limits.conf(5), or LimitRTPRIO= "
+        .. "of the service"}
+  end
+  return {name = "real-time", ok = ok, optional = true, fix = "its cgroup has no real-time CPU "
+    .. "time: cpu.rt_runtime_us", detail = ("priorities up to %d, %s"):format(highest, share)}
 end
 
 local function of_cpus(look)
@@ -226,7 +275,8 @@ local CHECKS = {
   of_memlock, of_processes,
   of_ports,
   sysctl("net.core.somaxconn", 1024, "connections that wait to be accepted"),
-  of_seccomp, of_preemption, of_bpf, of_cpus, of_pages, of_clock, of_sockets,
+  of_seccomp, of_preemption, of_bpf, of_programs, of_realtime, of_cpus, of_pages, of_clock,
+  of_sockets,
 }
 
 -- ---- the command --------------------------------------------------------------------------------
@@ -236,7 +286,7 @@ function M.findings(look)
   local list = {of_vm(look), of_backend(look)}
   add_probed(list, look)
   for _, check in ipairs(CHECKS) do
-    list[#list + 1] = check(look)
+    list[#list + 1] = check(look) -- nil: it is no matter here
   end
   return list
 end

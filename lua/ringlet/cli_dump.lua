@@ -36,13 +36,7 @@ function M.query(args)
 end
 
 function M.run(args)
-  return client.with(args, function(c)
-    local text, msg = c:get("/debug/tasks", M.query(args))
-    if not text then
-      return nil, msg
-    end
-    return client.save(text, args.output)
-  end)
+  return client.show(args, "/debug/tasks", M.query(args))
 end
 
 return M

@@ -15,13 +15,7 @@ stacks. To find them, each shard goes through all that its tasks refer to.]],
 }
 
 function M.run(args)
-  return client.with(args, function(c)
-    local text, msg = c:get("/debug/leaks", {format = args.json and "json" or "text"})
-    if not text then
-      return nil, msg
-    end
-    return client.save(text, args.output)
-  end)
+  return client.show(args, "/debug/leaks", {format = args.json and "json" or "text"})
 end
 
 return M

@@ -25,12 +25,8 @@ function M.grep(text, part)
 end
 
 function M.run(args)
-  return client.with(args, function(c)
-    local text, msg = c:get "/metrics"
-    if not text then
-      return nil, msg
-    end
-    return client.save(args.grep and M.grep(text, args.grep) or text, args.output)
+  return client.show(args, "/metrics", nil, nil, args.grep and function(text)
+    return M.grep(text, args.grep)
   end)
 end
 

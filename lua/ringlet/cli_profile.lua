@@ -55,13 +55,7 @@ function M.run(args)
   elseif query.format == "pprof" and not args.output and core.terminal_size(1) then
     return 2, "pprof is nothing to read in a terminal: give a file with -o"
   end
-  return client.with(args, function(c)
-    local text, msg = c:get("/debug/profile", query, 2 * query.seconds)
-    if not text then
-      return nil, msg
-    end
-    return client.save(text, args.output)
-  end)
+  return client.show(args, "/debug/profile", query, 2 * query.seconds)
 end
 
 return M

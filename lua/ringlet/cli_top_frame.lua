@@ -83,6 +83,19 @@ local SHARDS = {
   {title = "LATENCY", right = true}, {title = "CONNS", right = true},
   {title = "HEAP", right = true}, {title = "STATE"},
 }
+local CPU_WAIT, CPU_WAIT_AT = {title = "CPU WAIT", right = true}, 7
+
+-- How long a shard's thread waits for a CPU: p99 where that is measured, else the mean since the
+-- reading before; nil: not known.
+local function cpu_wait(shard, before)
+  local from = before and before.shards[shard.index] or {}
+  if shard.runqueue then
+    return shard.runqueue.p99
+  elseif shard.delay and from.delay and shard.runs > from.runs then
+    return (shard.delay - from.delay) / (shard.runs - from.runs)
+  end
+  return nil
+end
 
 local function state_of(shard)
   if shard.silent then
@@ -91,8 +104,24 @@ local function state_of(shard)
   return (shard.stalled or 0) > 0 and "stalled for " .. seconds(shard.stalled) or ""
 end
 
-local function add_shards(lines, now, width)
-  local cells = {}
+-- The column of waits for a CPU is there when one of them is known.
+local function with_waits(columns, cells, waits)
+  if next(waits) == nil then
+    return columns
+  end
+  local all = {}
+  for i, column in ipairs(columns) do
+    all[i] = column
+  end
+  table.insert(all, CPU_WAIT_AT, CPU_WAIT)
+  for i, row in ipairs(cells) do
+    table.insert(row, CPU_WAIT_AT, seconds(waits[i]))
+  end
+  return all
+end
+
+local function add_shards(lines, now, before, width)
+  local cells, waits = {}, {}
   for i, s in ipairs(now.shards) do
     if i > SHARDS_SHOWN then
       break
@@ -100,8 +129,9 @@ local function add_shards(lines, now, width)
     cells[i] = {number(s.index), number(s.live), number(s.running), number(s.runnable),
       number(s.waiting), seconds(s.latency and s.latency.p99), number(s.connections), bytes(s.heap),
       state_of(s)}
+    waits[i] = cpu_wait(s, before)
   end
-  for i, line in ipairs(text.table(SHARDS, cells, width)) do
+  for i, line in ipairs(text.table(with_waits(SHARDS, cells, waits), cells, width)) do
     local s = now.shards[i - 1]
     add(lines, line, i == 1 and "head" or state_of(s) ~= "" and "warning" or nil)
   end
@@ -188,7 +218,7 @@ local function parts_of(now, before, view, width)
     add(parts.waits, "waits     " .. counted(now.reasons))
   end
   activity(parts.activity, now, before)
-  add_shards(parts.shards, now, width)
+  add_shards(parts.shards, now, before, width)
   add_lints(parts.lints, now)
   tabs(parts.tabs, now, view)
   return parts

@@ -3,7 +3,8 @@
 -- reading for `ringlet top`: a table that its pictures are made of.
 --
 -- A reading is {at= seconds, target=, pid=, command=, vm=, uptime=, total= {live=, ...}, shards= {{
--- index=, live=, ..., latency=, stalled=, silent=}, ...}, latency=, pause=, labels= {{text=, n=}},
+-- index=, live=, ..., latency=, runqueue= while bpf.metrics measures it, delay= and runs= of its
+-- thread, stalled=, silent=}, ...}, latency=, pause=, labels= {{text=, n=}},
 -- reasons= likewise, tasks= descriptions, counts=, listed= how many tasks were read, lints= texts}.
 -- Of one from another version what is missing is nil, and shown as such.
 
@@ -26,6 +27,7 @@ local NUMBERS = {
   connections = "/net/connections:connections", syscalls = "/io/syscalls:calls",
   timers = "/timers/live:timers", heap = "/gc/heap:bytes", threads = "/offload/threads:threads",
   cpu = "/process/cpu:seconds", stalled = "/sched/stalled:seconds",
+  delay = "/thread/delay:seconds", runs = "/thread/runs:runs",
 }
 
 -- What is told by direction or by operation.
@@ -35,6 +37,7 @@ local PARTS = {
 }
 
 local LATENCY, PAUSE = "/sched/latencies:seconds", "/gc/pause:seconds"
+local RUNQUEUE = "/thread/runqueue:seconds"
 local LABELLED = "/tasks/labelled:tasks"
 
 local function total_of(metrics)
@@ -60,7 +63,8 @@ local function shard_of(metrics, i)
     shard[key] = values and values[i]
   end
   local latencies = metrics[LATENCY] and metrics[LATENCY].shards
-  shard.latency = latencies and latencies[i]
+  local waits = metrics[RUNQUEUE] and metrics[RUNQUEUE].shards
+  shard.latency, shard.runqueue = latencies and latencies[i], waits and waits[i]
   return shard
 end
 

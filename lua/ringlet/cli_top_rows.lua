@@ -2,6 +2,7 @@
 -- cli_top_rows: the table in the middle of `ringlet top`: tasks, stacks, hot spots or warnings.
 -- Pure functions of what was read and of what is wanted.
 
+local by_id = require "ringlet.debug_sort".by_id
 local text = require "ringlet.cli_text"
 
 local M = {}
@@ -11,13 +12,6 @@ M.SCREENS = {"tasks", "stacks", "hot spots", "warnings"}
 M.ORDERS = {"wait", "state", "name", "label", "id"}
 
 local STATES = {running = 1, runnable = 2, new = 3, waiting = 4}
-
-local function id_before(a, b)
-  if a.shard ~= b.shard then
-    return a.shard < b.shard
-  end
-  return a.id < b.id
-end
 
 local KEYS = {
   wait = function(d) return -(d.since or -1) end,
@@ -67,7 +61,7 @@ function M.tasks(now, view)
   table.sort(list, function(a, b)
     local x, y = key(a), key(b)
     if x == y then
-      return id_before(a, b)
+      return by_id(a, b)
     elseif view.reverse then
       return y < x
     end

@@ -27,13 +27,7 @@ function M.run(args)
     return 2, "a trace is nothing to read in a terminal: give a file with -o"
   end
   local seconds = args.seconds or 5
-  return client.with(args, function(c)
-    local text, msg = c:get("/debug/trace", {seconds = seconds}, seconds)
-    if not text then
-      return nil, msg
-    end
-    return client.save(text, args.output)
-  end)
+  return client.show(args, "/debug/trace", {seconds = seconds}, seconds)
 end
 
 return M

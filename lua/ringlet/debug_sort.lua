@@ -9,6 +9,14 @@ local M = {}
 -- How many steps are made between two pauses.
 local STEPS = 512
 
+-- Which of two tasks comes first, by shard and number.
+function M.by_id(a, b)
+  if a.shard ~= b.shard then
+    return a.shard < b.shard
+  end
+  return a.id < b.id
+end
+
 -- Where each run ends, in order.
 local function runs_of(list, before, step)
   local ends = {}

@@ -7,6 +7,7 @@
 -- counted. A walk keeps nothing alive: what it remembers of objects, it remembers weakly.
 
 local core = require "ringlet.core"
+local priorities = require "ringlet.priority"
 local sort = require "ringlet.debug_sort"
 local stacks = require "ringlet.stacks"
 local task = require "ringlet.task"
@@ -140,14 +141,17 @@ end
 -- A table that has room for all fields.
 local function blank()
   return {
-    id = nil, shard = nil, name = nil, labels = nil, daemon = nil, state = nil, reason = nil,
+    id = nil, shard = nil, name = nil, labels = nil, daemon = nil, priority = nil, state = nil,
+    reason = nil,
     since = nil, object = nil, others = nil, lost = nil, preempted = nil, overran = nil,
     was = nil, unparked = nil, created = nil, site = nil, key = nil, stack = nil,
   }
 end
 
 local function describe_state(d, slot, state, since, flags)
+  local priority = core.priority(slot)
   d.state, d.daemon = STATES[state], has_flag(flags, core.DAEMON)
+  d.priority = priority ~= priorities.NORMAL and priorities.NAMES[priority] or nil
   d.since = (state == "parked" or state == "new") and since or nil
   d.unparked = not d.since and since or nil
   d.preempted = has_flag(flags, core.PREEMPTED) or nil
@@ -269,24 +273,17 @@ function M.each(opts, own, fn, reuse)
   return counts_of(walk)
 end
 
-local function by_id(a, b)
-  if a.shard ~= b.shard then
-    return a.shard < b.shard
-  end
-  return a.id < b.id
-end
-
 local function by_wait(a, b)
   local x, y = a.since or -1, b.since or -1
   if x ~= y then
     return x > y
   end
-  return by_id(a, b)
+  return sort.by_id(a, b)
 end
 
 -- Sort descriptions as asked, and keep as many as asked.
 function M.sorted(list, opts)
-  return sort.first(list, opts.sort == "wait" and by_wait or by_id, opts.limit, pauser())
+  return sort.first(list, opts.sort == "wait" and by_wait or sort.by_id, opts.limit, pauser())
 end
 
 -- All descriptions, and the counts of the shard. Of those that wait longest only about as many are

@@ -3,18 +3,13 @@
 -- debug=1. docs/guide/dumps.md has the format; tools read it, so it changes with a word in the
 -- changelog only. These functions know nothing of a run.
 
+local json = require "ringlet.json_write"
 local stacks = require "ringlet.stacks"
 
 local M = {}
 
-local ESCAPES = {["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\"}
-
-local function escape(c)
-  return ESCAPES[c] or ("\\u%04x"):format(c:byte())
-end
-
 local function quoted(v)
-  return '"' .. tostring(v):gsub('[%c"\\]', escape) .. '"'
+  return json.string(tostring(v))
 end
 
 -- {"type":"order"}, in the order of names; "" of none.
@@ -73,9 +68,9 @@ end
 -- is the text of its stack, if that is at hand.
 function M.task(d, library, stack)
   local labels = M.labels(d.labels)
-  return ("task %d%s on shard %d%s [%s]:\n%s%s%s%s at %s\n\n"):format(d.id,
+  return ("task %d%s on shard %d%s%s [%s]:\n%s%s%s%s at %s\n\n"):format(d.id,
     d.name and " " .. quoted(d.name) or "", d.shard, d.daemon and ", daemon" or "",
-    doing(d, d.reason and wait_text(d.since)),
+    d.priority and ", " .. d.priority or "", doing(d, d.reason and wait_text(d.since)),
     labels ~= "" and "labels " .. labels .. "\n" or "", wait_line(d),
     stack or stacks.text(d.stack or {}, library), d.created and "created" or "defined", d.site)
 end

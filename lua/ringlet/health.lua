@@ -2,7 +2,8 @@
 -- health: shards that make no progress, and whether the run is ready for more work.
 --
 -- A stall begins: a shard that is not stalled calls the hook. It is over: the shard itself knows
--- where its task was, and the hook is called on the first shard (src/lua/lhealth.c).
+-- where its task was, and the hook is called on the first shard (src/lua/lhealth.c). A shard that
+-- is starved of its CPU is told of alike.
 
 --- Is all well?
 -- @module ringlet
@@ -25,6 +26,8 @@ end
 
 -- Hears of stalls as well: what is called with the event.
 M.heard = nil
+-- The same for shards that are starved.
+M.heard_starved = nil
 
 local function call_hook(event)
   if M.heard then
@@ -42,8 +45,17 @@ post.on("stall over", function(_, event)
   call_hook(event)
 end)
 
-core.health(function(shard, seconds, over, id)
-  local event = {shard = shard, seconds = seconds, over = over, task = id}
+local function call_starved(event)
+  if M.heard_starved then
+    M.heard_starved(event)
+  end
+end
+post.on("starved", function(_, event)
+  call_starved(event)
+end)
+
+core.health(function(shard, seconds, over, id, waited)
+  local event = {shard = shard, seconds = seconds, over = over, task = id, waited = waited}
   if not over then
     call_hook(event)
     return
@@ -66,6 +78,13 @@ end, function(slot, co)
   end
   local _, where = deadlock.place(co)
   noted = {task = core.info(slot), where = where ~= "?" and where or nil, traceback = trace}
+end, function(shard, seconds, over)
+  local event = {shard = shard, seconds = seconds, over = over}
+  if over and shard ~= 1 then
+    post.to(1, "starved", event)
+  else
+    call_starved(event)
+  end
 end)
 
 --- May this run be given more work? It looks at all shards and never waits for one: ask it for a
@@ -81,8 +100,8 @@ function M.ready()
   end
   local stall = core.stalled()[1]
   if stall then
-    return nil, ("ESTALLED: shard %d has made no progress for %.3f s (task %d)"):format(stall[1],
-      stall[2], stall[3]), "ESTALLED"
+    return nil, ("ESTALLED: shard %d has made no progress for %.3f s (task %d%s)"):format(stall[1],
+      stall[2], stall[3], stall[4] and ", which waits for a CPU" or ""), "ESTALLED"
   end
   return true
 end

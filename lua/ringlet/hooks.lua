@@ -22,7 +22,10 @@ local PARK, UNPARK, GC = 1, 2, 4
 local BITS = {park = PARK, unpark = UNPARK, gc = GC}
 
 -- event -> its hooks, {fn, on = boolean}, a new list with each change.
-local hooks = {create = {}, ["end"] = {}, park = {}, unpark = {}, stall = {}, overrun = {}, gc = {}}
+local hooks = {
+  create = {}, ["end"] = {}, park = {}, unpark = {}, gc = {},
+  stall = {}, starved = {}, overrun = {},
+}
 local remove
 
 -- Call one; one that raises is told of once, and never called again.
@@ -75,6 +78,8 @@ local function arrange(event)
     task.on_end = wanted and on_end or nil
   elseif event == "stall" then
     health.heard = wanted and function(...) fire("stall", ...) end or nil
+  elseif event == "starved" then
+    health.heard_starved = wanted and function(...) fire("starved", ...) end or nil
   elseif event == "overrun" then
     task.heard_overrun = wanted and function(...) fire("overrun", ...) end or nil
   elseif BITS[event] then
@@ -113,6 +118,8 @@ end
 -- Events, and what the function is given: "create" (task), when a task is made; "end" (task, ok,
 -- err), once for each task that was made since or lived then; "park" (id, reason), when a task
 -- waits from now on; "unpark" (id), when one goes on; "stall" (event), as `opts.on_stall` of `run`;
+-- "starved" (event), when the kernel gives a shard no CPU, though it could run, for `opts.starved`
+-- of `run`, and when that is over: {shard=, seconds=, over=}, on the same shards as "stall";
 -- "overrun" (task, text), as its `opts.on_overrun`; "gc" (kilobytes), when the collector has been
 -- through everything in idle time.
 --

@@ -36,22 +36,13 @@ local function framing_of(ask)
   end
 end
 
-local function has(fields, name)
-  for _, field in ipairs(fields) do
-    if field[1] == name then
-      return true
-    end
-  end
-  return false
-end
-
 -- The lines that are the client's own.
 local function lines_of(ask, origin)
   local lines, jar = {}, ask.client.cookies
   local credentials = ask.auth or ask.auth == nil and origin.auth
-  local sent = jar and not has(ask.fields, "cookie") and cookies.header(jar, origin.url)
+  local sent = jar and not head.has(ask.fields, "cookie") and cookies.header(jar, origin.url)
   lines[1] = sent and "Cookie: " .. sent or nil
-  if credentials and not has(ask.fields, "authorization") then
+  if credentials and not head.has(ask.fields, "authorization") then
     lines[#lines + 1] = "Authorization: " .. credentials
   end
   if origin.proxy and origin.proxy.authorization then

@@ -12,6 +12,7 @@
 -- head; behind one that is not done the connection cannot be used again.
 
 local body = require "ringlet.http_client_body"
+local content = require "ringlet.http_content"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local task = require "ringlet.task"
@@ -45,7 +46,7 @@ local function failure(ask, code, why, phase)
   end
   local _, msg, name = fail(code)
   if name == "EMSGSIZE" then
-    msg = ("EMSGSIZE: the body is larger than %.0f bytes"):format(ask.max_body)
+    return content.too_large(ask.max_body)
   elseif why then
     msg = ("%s: bad response: %s"):format(name, why)
   elseif name == "EOF" then

@@ -60,6 +60,16 @@ function M.fields(headers, level)
   return fields
 end
 
+-- Is there one of this name, in lower case, in such a list?
+function M.has(list, name)
+  for _, field in ipairs(list) do
+    if field[1] == name then
+      return true
+    end
+  end
+  return false
+end
+
 -- Those of `list` that are not in the set of names `without`.
 function M.without(list, without)
   local kept = {}

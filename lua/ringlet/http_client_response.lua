@@ -9,8 +9,8 @@
 
 --- @module ringlet.http
 
+local content = require "ringlet.http_content"
 local core = require "ringlet.core"
-local errors = require "ringlet.errors"
 local exchange = require "ringlet.http_client_exchange"
 local fail = require "ringlet.fail"
 local hosts = require "ringlet.http_client_hosts"
@@ -142,15 +142,6 @@ local function fields_of(res)
   return fields
 end
 
-local function by_name(fields)
-  local set = {}
-  for i = 1, #fields, 2 do
-    local name = fields[i]:lower()
-    set[name] = set[name] and set[name] .. ", " .. fields[i + 1] or fields[i + 1]
-  end
-  return set
-end
-
 --- The value of a header field; of several with this name, all of them, joined by ", ".
 -- @tparam string name in any case
 -- @treturn ?string nil if there is none
@@ -177,13 +168,13 @@ end
 --- All header fields.
 -- @treturn {[string]=string} a new table: name in lower case -> value, several joined by ", "
 function Response:headers()
-  return by_name(fields_of(self))
+  return content.by_name(fields_of(self))
 end
 
 --- The fields behind a body in chunks, once it was read to its end.
 -- @treturn {[string]=string} a new table: name in lower case -> value
 function Response:trailers()
-  return by_name(self.trail or {})
+  return content.by_name(self.trail or {})
 end
 
 -- ---- the body -----------------------------------------------------------------------------------
@@ -227,19 +218,7 @@ end
 -- @fails "EOF" at its end; "EPROTO" when it is malformed, or ends before it is complete;
 -- "ETIMEDOUT", "ECONNRESET", "ECLOSED"
 function Response:read(t)
-  local piece, msg, code = take(self, t)
-  if piece == false then
-    return nil, "EOF: end of the body", "EOF"
-  end
-  return piece, msg, code
-end
-
-local function next_chunk(res)
-  local piece, msg, code = take(res)
-  if piece == nil then
-    error(errors.new(msg, code), 0)
-  end
-  return piece or nil
+  return content.read(take(self, t))
 end
 
 --- The pieces of the body, for a loop. It stops only at the end of the body: when that does not
@@ -249,35 +228,21 @@ end
 -- @raise in a step, what `read` fails with, as `rl.check` does
 -- @usage for piece in res:chunks() do file:write(piece) end
 function Response:chunks()
-  return next_chunk, self
-end
-
-local function too_large(res, max)
-  if res.link then
-    let_go(res)
-  end
-  return nil, ("EMSGSIZE: the body is larger than %.0f bytes"):format(max), "EMSGSIZE"
+  return content.chunks(take, self)
 end
 
 -- The rest of the body, as one text.
 function M.read_rest(res, max)
-  local pieces, n, size = {}, 0, 0
+  local text, msg, code
   if res.length and res.length > max and not res.is_read then
-    return too_large(res, max)
+    text, msg, code = content.too_large(max)
+  else
+    text, msg, code = content.rest(take, res, max)
   end
-  while true do
-    local piece, msg, code = take(res)
-    if piece == nil then
-      return nil, msg, code
-    elseif not piece then
-      return n == 1 and pieces[1] or table.concat(pieces)
-    end
-    n, size = n + 1, size + #piece
-    pieces[n] = piece
-    if size > max then
-      return too_large(res, max)
-    end
+  if code == "EMSGSIZE" and res.link then
+    let_go(res)
   end
+  return text, msg, code
 end
 
 --- The whole body, or what `read` has left of it.

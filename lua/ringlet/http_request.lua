@@ -4,8 +4,8 @@
 
 --- @module ringlet.http
 
+local content = require "ringlet.http_content"
 local core = require "ringlet.core"
-local errors = require "ringlet.errors"
 local evict = require "ringlet.net_evict"
 local fail = require "ringlet.fail"
 local http_query = require "ringlet.http_query"
@@ -64,20 +64,10 @@ function Request:header(name)
   return (http_field(self.x, name))
 end
 
--- {name, value, ...} as a table by name in lower case; several values are joined.
-local function by_name(list)
-  local fields = {}
-  for i = 1, #list, 2 do
-    local name = list[i]:lower()
-    fields[name] = fields[name] and fields[name] .. ", " .. list[i + 1] or list[i + 1]
-  end
-  return fields
-end
-
 --- All header fields.
 -- @treturn {[string]=string} a new table: name in lower case -> value, several joined by ", "
 function Request:headers()
-  return by_name(core.http_fields(self.x) or {})
+  return content.by_name(core.http_fields(self.x) or {})
 end
 
 --- Say how this request's connection is used, for a server that evicts when it has too much to do;
@@ -102,7 +92,8 @@ function Request:peername()
 end
 
 -- A piece of the body; false at its end; or failure values.
-local function next_piece(x, t)
+local function next_piece(req, t)
+  local x = req.x
   local piece, code, why = http_body(x, t)
   while piece == true do
     piece, code, why = http_body(x, t, true)
@@ -124,19 +115,7 @@ end
 -- @fails "EOF"; "EPROTO" when it is malformed, or ends before it is complete; "ETIMEDOUT",
 -- "ECONNRESET", "ECLOSED"
 function Request:read(t)
-  local piece, msg, code = next_piece(self.x, t)
-  if piece == false then
-    return nil, "EOF: end of the body", "EOF"
-  end
-  return piece, msg, code
-end
-
-local function next_chunk(req)
-  local piece, msg, code = next_piece(req.x)
-  if piece == nil then
-    error(errors.new(msg, code), 0)
-  end
-  return piece or nil
+  return content.read(next_piece(self, t))
 end
 
 --- The pieces of the body, for a loop. It stops only at the end of the body: when the client gives
@@ -146,7 +125,7 @@ end
 -- @raise in a step, what `read` fails with, as `rl.check` does
 -- @usage for piece in req:chunks() do file:write(piece) end
 function Request:chunks()
-  return next_chunk, self
+  return content.chunks(next_piece, self)
 end
 
 --- The whole body.
@@ -160,23 +139,9 @@ function Request:read_all(max)
   if unread == nil then
     return nil, GONE, "ECLOSED"
   elseif length and length > max then
-    return nil, ("EMSGSIZE: the body has %.0f bytes, the limit is %d"):format(length, max),
-      "EMSGSIZE"
+    return content.too_large(max)
   end
-  local pieces, n, size = {}, 0, 0
-  while true do
-    local piece, msg, code = next_piece(self.x)
-    if piece == nil then
-      return nil, msg, code
-    elseif not piece then
-      return n == 1 and pieces[1] or table.concat(pieces)
-    end
-    n, size = n + 1, size + #piece
-    pieces[n] = piece
-    if size > max then
-      return nil, ("EMSGSIZE: the body has more than %d bytes"):format(max), "EMSGSIZE"
-    end
-  end
+  return content.rest(next_piece, self, max)
 end
 
 --- The parameters of the query, "?a=1&b=2&b=3".
@@ -213,7 +178,7 @@ end
 --- The fields behind a body in chunks, once it was read to its end.
 -- @treturn {[string]=string} a new table: name in lower case -> value
 function Request:trailers()
-  return by_name(core.http_trailers(self.x) or {})
+  return content.by_name(core.http_trailers(self.x) or {})
 end
 
 --- Make a WebSocket of it. A request that is none for one, or not from where it should be, is

@@ -53,6 +53,7 @@ local retry_budget = require "ringlet.retry_budget"
 local resources = require "ringlet.resources"
 local run = require "ringlet.run"
 local run_stop = require "ringlet.run_stop"
+local scheduling = require "ringlet.scheduling"
 local scope = require "ringlet.scope"
 local select_ = require "ringlet.select"
 local sync = require "ringlet.sync"
@@ -71,7 +72,7 @@ local rl = {
   run = run.run, stop = run_stop.stop, stopping = run_stop.stopping,
   shard_init = run.shard_init, ready = health.ready,
   spawn = jobs.spawn, spawn_on = jobs.spawn_on, job = jobs.job,
-  shards = jobs.shards, shard = jobs.shard,
+  shards = jobs.shards, shard = jobs.shard, sched = scheduling.sched,
   go = task.go, daemon = task.daemon, self = task.self, locals = task.locals,
   on_error = task.on_error, on = hooks.on,
 
@@ -125,6 +126,9 @@ local rl = {
   -- @tfield[stats] integer stalls times in this run that this shard was stalled: a task gave up no
   -- turn for `stall_after`
   -- @tfield[stats] integer stalled shards of the run that are now
+  -- @tfield[stats] integer starvations times in this run that this shard was ready to run and got
+  -- no CPU for `starved`
+  -- @tfield[stats] number starved seconds of that
   -- @tfield[stats] integer handles open connections, listeners and the like
   -- @tfield[stats] integer timers pending timeouts, sleeps, timers and tickers
   -- @tfield[stats] integer ops operations the kernel has not completed

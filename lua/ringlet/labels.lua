@@ -6,6 +6,7 @@
 -- number, so those who share one may keep it.
 
 local core = require "ringlet.core"
+local utf8 = require "ringlet.utf8"
 
 local M = {}
 
@@ -17,7 +18,7 @@ local ESCAPES = {["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n"}
 
 -- A value as it is between the quotes.
 function M.escape(value)
-  return (M.utf8(value):gsub('[\\"\n]', ESCAPES))
+  return (utf8.clean(value):gsub('[\\"\n]', ESCAPES))
 end
 
 -- A set as text, the same for equal sets: k="v",k="v", in the order of the names.
@@ -31,32 +32,6 @@ function M.text(set)
     out[i] = k .. '="' .. tostring(set[k]):gsub('[\\"\n]', ESCAPES) .. '"'
   end
   return table.concat(out, ",")
-end
-
--- Where the bytes from `at` on are a character of UTF-8, its length; else nil.
-local function character(s, at)
-  local a, b = s:byte(at, at + 1)
-  local n = a < 0x80 and 1 or a < 0xc2 and 0 or a < 0xe0 and 2 or a < 0xf0 and 3 or a < 0xf5 and 4
-    or 0
-  if n > 1 and (a == 0xe0 and b and b < 0xa0 or a == 0xed and b and b > 0x9f
-      or a == 0xf0 and b and b < 0x90 or a == 0xf4 and b and b > 0x8f) then
-    return nil
-  end
-  return n > 0 and s:find(("^.%s"):format(("[\128-\191]"):rep(n - 1)), at) and n or nil
-end
-
--- The same text if it is UTF-8; else with U+FFFD for each byte that is not.
-function M.utf8(s)
-  if not s:find "[\128-\255]" then
-    return s
-  end
-  local out, at = {}, 1
-  while at <= #s do
-    local n = character(s, at)
-    out[#out + 1] = n and s:sub(at, at + n - 1) or "\239\191\189"
-    at = at + (n or 1)
-  end
-  return table.concat(out)
 end
 
 -- The set that such a text is of, all values being strings.

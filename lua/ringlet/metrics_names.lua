@@ -7,6 +7,7 @@
 
 local labels = require "ringlet.labels"
 local runtime = require "ringlet.metrics_runtime"
+local utf8 = require "ringlet.utf8"
 
 local M = {families = {}}
 
@@ -96,7 +97,7 @@ function M.labels(text)
     while fits[fit] do
       fit = fit .. "_"
     end
-    fits[fit] = labels.utf8(set[name])
+    fits[fit] = utf8.clean(set[name])
     changed = changed or fit ~= name
   end
   return changed and labels.text(fits) or text

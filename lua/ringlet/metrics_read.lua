@@ -55,8 +55,11 @@ local function put(f, set, shard, value)
 end
 
 local function put_entry(snap, name, entry, shard)
-  local f = family(snap, name, entry)
   local value = entry.read(shard)
+  if value == nil then
+    return
+  end
+  local f = family(snap, name, entry)
   if not entry.label then
     put(f, {}, not entry.process and shard.index or nil, value)
     return

@@ -4,9 +4,11 @@
 -- Each entry says what it is and how it is had from one shard's reading: `numbers`, all published
 -- at one moment (src/rt/measure.h), `waits` by reason, and what else there is. With `label`, `read`
 -- gives {value of the label = value}. Values of shards add up, unless the entry is of the process.
+-- What is not measured, because nobody has asked for it or may, is nil, and shown nowhere.
 
 local core = require "ringlet.core"
 local histogram = require "ringlet.metrics_histogram"
+local kernel = require "ringlet.metrics_kernel"
 local labels = require "ringlet.labels"
 local offload = require "ringlet.offload"
 local pool_control = require "ringlet.pool_control"
@@ -91,6 +93,12 @@ local function stalled(shard)
   return 0
 end
 
+local function starvations(which)
+  return function(shard)
+    return core.fleet() and (select(which, core.starvations(shard.index))) or 0
+  end
+end
+
 M.list = {
   {"/tasks/live:tasks", "integer", "Tasks that have begun and not ended, daemons included.", live},
   {"/tasks/running:tasks", "integer", "Tasks that run: at most one a shard.", number "running"},
@@ -124,6 +132,9 @@ M.list = {
   {"/sched/messages:messages", "counter", "Messages sent to other shards.", number "messages"},
   {"/sched/wakes:wakes", "counter", "Sleeping shards that were woken.", number "wakes"},
   {"/sched/stalled:seconds", "float", "For how long a shard has made no progress.", stalled},
+  {"/sched/starvations:starvations", "counter",
+    "Times that a shard could run and for `starved` got no CPU.", starvations(1)},
+  {"/sched/starved:seconds", "float", "How long those lasted.", starvations(2), cumulative = true},
   {"/chan/parks:parks", "counter", "Channel operations and selects that had to wait, and have.",
     of_channels(function(h) return h.count end), label = "operation"},
   {"/chan/wait:seconds", "histogram", "How long they waited.",
@@ -148,6 +159,32 @@ M.list = {
   end, label = "direction"},
   {"/io/syscalls:calls", "counter", "System calls that enter the ring.", number "enters"},
   {"/net/connections:connections", "integer", "Open connections.", number "connections"},
+  {"/net/accept-queue:connections", "integer",
+    "Connections that the kernel has for a listener, and nobody has accepted.",
+    kernel.listening "queued", label = "listener"},
+  {"/net/accept-queue-max:connections", "integer",
+    "How many it keeps; more of them have to try again.", kernel.listening "max",
+    label = "listener"},
+  {"/tcp/connects:connections", "counter", "Connects that have begun (bpf.metrics).",
+    kernel.counted "connects"},
+  {"/tcp/connects-established:connections", "counter", "Connects that were answered (bpf.metrics).",
+    kernel.counted "established"},
+  {"/tcp/connects-failed:connections", "counter",
+    "Connects that were refused, not answered or given up (bpf.metrics).",
+    kernel.counted "failed"},
+  {"/tcp/connects-labelled:connections", "counter",
+    "Connects that tasks with these labels have begun (bpf.metrics).", kernel.labels, label = "*"},
+  {"/tcp/accepts:connections", "counter",
+    "Connections of others that have been established (bpf.metrics).", kernel.counted "accepts"},
+  {"/tcp/retransmits:segments", "counter", "Segments sent again (bpf.metrics).",
+    kernel.counted "retransmits"},
+  {"/thread/cpu:seconds", "float", "Processor time of the shard's thread.", kernel.thread(1),
+    cumulative = true},
+  {"/thread/delay:seconds", "float", "How long it could have run, and waited for a CPU.",
+    kernel.thread(2), cumulative = true},
+  {"/thread/runs:runs", "counter", "How often it was given a CPU.", kernel.thread(3)},
+  {"/thread/runqueue:seconds", "histogram", "How long it waited each time (bpf.metrics).",
+    kernel.delays},
   {"/timers/live:timers", "integer", "Pending timeouts, sleeps, timers and tickers.",
     number "timers"},
   {"/gc/heap:bytes", "integer", "Memory of the Lua state.", number "heap"},

@@ -13,6 +13,7 @@ local gather = require "ringlet.metrics_gather"
 local labels = require "ringlet.labels"
 local names = require "ringlet.metrics_names"
 local options = require "ringlet.options"
+local utf8 = require "ringlet.utf8"
 
 local M = {}
 
@@ -83,7 +84,7 @@ local function put_head(out, about)
   end
   if about.help ~= "" then
     local help = about.help:gsub("[\\\n]", {["\\"] = "\\\\", ["\n"] = "\\n"})
-    put(out, ("# HELP %s %s\n"):format(name, labels.utf8(help)))
+    put(out, ("# HELP %s %s\n"):format(name, utf8.clean(help)))
   end
   put(out, ("# TYPE %s %s\n"):format(name, about.kind))
   if out.format == "openmetrics" and names.has_unit(name, about.unit) then
@@ -142,7 +143,7 @@ end
 local function put_sums(out, about, entry, readings)
   local sums = {}
   for _, shard in ipairs(readings) do
-    for text, v in pairs(entry.read(shard)) do
+    for text, v in pairs(entry.read(shard) or {}) do
       local set = names.labels(text)
       sums[set] = (sums[set] or 0) + v
     end
@@ -158,7 +159,9 @@ end
 
 local function put_entry(out, about, entry, set, shard)
   local value = entry.read(shard)
-  if not entry.process then
+  if value == nil then
+    return
+  elseif not entry.process then
     set = ('shard="%d"'):format(shard.index) .. (set == "" and "" or "," .. set)
   end
   if not entry.label then

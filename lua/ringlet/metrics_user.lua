@@ -15,6 +15,7 @@ local core = require "ringlet.core"
 local histogram = require "ringlet.metrics_histogram"
 local labels_ = require "ringlet.labels"
 local options = require "ringlet.options"
+local utf8 = require "ringlet.utf8"
 
 local SERIES_MAX = 10000
 local BUCKETS = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
@@ -164,7 +165,7 @@ local function series_new(family, text)
   if family.count >= family.max then
     return nil
   end
-  local at = core.series(family.kind, family.meta, labels_.utf8(text), family.buckets)
+  local at = core.series(family.kind, family.meta, utf8.clean(text), family.buckets)
   if not at then
     error("ENOMEM: no memory for a series", 0)
   end

@@ -24,6 +24,7 @@ local net_conn = require "ringlet.net_conn"
 local net_heartbeat = require "ringlet.net_heartbeat"
 local net_listen = require "ringlet.net_listen"
 local options = require "ringlet.options"
+local priority = require "ringlet.priority"
 
 local until_ = core.net_until
 
@@ -184,7 +185,7 @@ local SERVE = with(net_conn.OPTIONS, with(LISTEN, {
   total_timeout = "number", max_connections = "number", buffers = "boolean", name = "string",
   shards = "number|string|table", accept = "string", placement = "string",
   max_per_address = "number", ipv6_prefix = "number", heartbeat = "boolean|table",
-  daemon = "boolean",
+  daemon = "boolean", classify = "table", steer = "table",
 }))
 
 local SERVE_BOUNDS = {
@@ -227,6 +228,7 @@ end
 local function check_serve(opts, handlers)
   options.bounds(opts, SERVE_BOUNDS, 3)
   net_heartbeat.check(opts.heartbeat, 3)
+  priority.check(opts.classify, 3)
   check_mode(opts.mode, 3)
   if handlers.protocol and type(opts.heartbeat) == "table" and opts.heartbeat.beat then
     error("heartbeat.beat: the protocol has heartbeats of its own, or none", 3)
@@ -237,6 +239,18 @@ local function check_serve(opts, handlers)
     error('accept: "reuseport" or "handover" expected', 3)
   elseif opts.placement and not PLACEMENT[opts.placement] then
     error('placement: "fewest" or "turn" expected', 3)
+  end
+end
+
+local function check_steer(host, opts)
+  if not opts.steer then
+    return
+  elseif type(opts.steer.begin_) ~= "function" then
+    error("steer: what bpf.steer gives expected", 3)
+  elseif opts.accept == "handover" or net_listen.is_unix(host) then
+    error('steer: the kernel steers to listeners of their own; accept = "handover" has one', 3)
+  elseif opts.shards == nil or opts.shards == 1 then
+    error('steer: several shards expected, as shards = "all"', 3)
   end
 end
 
@@ -289,6 +303,12 @@ end
 -- @tparam[opt=65536] integer opts.write_high_water bytes queued, from which on `conn:write` parks
 -- @tparam[opt] number opts.total_timeout seconds a connection may live
 -- @tparam[opt=false] boolean opts.buffers `on_data` gets slices instead of strings
+-- @tparam[opt] table opts.classify {paths =, ports =, fn =, budget =}: priorities for what comes,
+-- told from its first bytes when they are received. `paths`: of requests of HTTP, {["/pay"] =
+-- "critical", ["/bulk/*"] = "background"}; the longest that matches counts. `ports`: of servers,
+-- for what nothing else tells. `fn(bytes, conn)` gives a priority or nil for what no path tells; it
+-- is called in the loop, and must not park. `budget`: critical messages a second (any number); more
+-- are normal. What is critical is handled first, and interrupts what computes, see `task:priority`
 -- @tparam[opt=false] boolean opts.daemon it does not keep run alive
 -- @tparam[opt] string opts.name for dumps
 -- @tparam[opt=1] integer|string|table opts.shards where connections are served: "all"; a
@@ -297,6 +317,8 @@ end
 -- itself; "handover", this one accepts and hands over to the others, as always of Unix sockets
 -- @tparam[opt="fewest"] string opts.placement of "handover": to the shard with the "fewest"
 -- connections, or in "turn"; a stalled one is passed over
+-- @tparam[opt] table opts.steer what `bpf.steer` gives, with several shards: the kernel places new
+-- connections as that says, instead of by a hash; where one shard serves it changes nothing
 -- @treturn server
 -- @fails "EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOENT" (no such host), ...
 -- @raise on an address, handler or option it does not know; when a handler cannot travel, with the
@@ -308,6 +330,7 @@ function net.serve(addr, handler, opts)
   opts = options.check(opts, SERVE)
   local handlers = server.handlers(handler, 3)
   check_serve(opts, handlers)
+  check_steer(host, opts)
   opts = for_unix(host, opts)
   local shards = shards_of(opts.shards)
   if shards then

@@ -7,6 +7,7 @@ local fail = require "ringlet.fail"
 local heartbeat = require "ringlet.net_heartbeat"
 local keepalive = require "ringlet.net_keepalive"
 local options = require "ringlet.options"
+local priority = require "ringlet.priority"
 
 local until_ = core.net_until
 
@@ -364,6 +365,22 @@ function Conn:class(name)
   local kind, code = core.conn_kind(self, name and evict.KINDS[name])
   if kind then
     return evict.NAMES[kind]
+  end
+  return fail(code)
+end
+
+--- Set the priority with which what this connection brings is handled, or ask for it. Once set, it
+-- is not told from the bytes any more (`classify` of `net.serve`). The task of a connection that
+-- has one gets it too.
+-- @tparam[opt] string name "critical", "normal" or "background", see `task:priority`
+-- @treturn string the priority it has now
+-- @fails "ECLOSED"
+-- @raise on another name
+function Conn:priority(name)
+  local number = name ~= nil and priority.number(name, "priority", 2) or nil
+  local got, code = core.net_priority(self, number)
+  if got then
+    return priority.NAMES[got]
   end
   return fail(code)
 end

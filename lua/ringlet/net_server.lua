@@ -17,6 +17,7 @@ local fail = require "ringlet.fail"
 local net_address = require "ringlet.net_address"
 local net_conn = require "ringlet.net_conn"
 local net_heartbeat = require "ringlet.net_heartbeat"
+local priority = require "ringlet.priority"
 local run = require "ringlet.run_stop"
 local sync = require "ringlet.sync"
 local task = require "ringlet.task"
@@ -96,6 +97,10 @@ local function start_task(server, conn)
   core.watch_end(slot)
   task.tell_of(slot)
   core.net_claim(conn, server.id)
+  if server.classifier then
+    core.net_classify(conn, slot)
+    core.priority(slot, core.net_priority(conn))
+  end
 end
 
 -- Workers. A connection is served from the moment it is accepted until its end is handled.
@@ -154,6 +159,9 @@ end
 function start_worker(server)
   local h = task.daemon(server.work, server)
   server.workers[h], task.workers[h] = true, true
+  if server.classifier then -- until it has something to handle, whose priority it then gets
+    core.priority(h[1], priority.CRITICAL)
+  end
 end
 
 M.close_served, M.start_worker, M.succeeded = close_served, start_worker, succeeded
@@ -171,8 +179,13 @@ end
 local function start_served(server, conn)
   core.net_claim(conn, server.id)
   core.net_crew_add(server.crew, conn, server.conns)
+  if server.classifier then
+    core.net_classify(conn)
+  end
   if server.on_open then
-    server.workers[task.go(open_served, server, conn)] = true
+    local h = task.go(open_served, server, conn)
+    core.priority(h[1], core.net_priority(conn))
+    server.workers[h] = true
   else
     core.net_rest(conn)
   end
@@ -241,6 +254,9 @@ local function over(server)
   if server.heart then
     server.heart:stop()
   end
+  if server.classifier then
+    core.net_classifier_close(server.classifier)
+  end
   run.stoppers[server] = nil
   server.drained:set()
   server.over:set()
@@ -282,9 +298,18 @@ local function wait_empty(server, grace)
   return server.live == 0 or server.empty:wait(grace)
 end
 
+-- The kernel steers nothing new here any more.
+local function leave(server)
+  local seat = server.part and server.part.seat
+  if seat then
+    seat:leave()
+  end
+end
+
 -- Without parking, because the run is being ended and this task with it.
 local function end_at_once(server)
   server.stopping = true
+  leave(server)
   server.listener:close()
   cancel_all(server)
   task.daemon(function()
@@ -296,9 +321,10 @@ local function end_at_once(server)
   end)
 end
 
--- Take what the kernel has queued, then listen no more. False when that took until `due`.
+-- Take what the kernel has queued, unless it can move that to another shard's listener, then listen
+-- no more. False when that took until `due`.
 local function finish_accepting(server, due)
-  core.net_finish(server.listener)
+  core.net_finish(server.listener, server.moves)
   local ok = server.accepted:wait(due and math.max(0, due - time.now()))
   server.listener:close()
   while core.net_listener_ended(server.listener) == true do end
@@ -363,6 +389,7 @@ end
 function M.begin_stop(server, grace)
   if not server.stopping then
     server.stopping = true
+    leave(server)
     if server.protocol then
       server.protocol.stop(server)
     end
@@ -370,9 +397,10 @@ function M.begin_stop(server, grace)
   end
 end
 
-function M.begin_drain(server)
+function M.begin_drain(server, moves)
   if not server.stopping and not server.draining then
-    server.draining = true
+    server.draining, server.moves = true, moves
+    leave(server)
     if server.protocol then
       server.protocol.drain(server)
     end
@@ -417,7 +445,8 @@ end
 -- behind the answer to their next request, or when that does not come for `idle_timeout`.
 --
 -- A client whose handshake ends in the moment between the last accept and the close is reset,
--- unless the kernel may move it to another listener (`net.ipv4.tcp_migrate_req`).
+-- unless the kernel may move it to another listener: `net.ipv4.tcp_migrate_req`, or the option
+-- `steer`, with which the kernel also moves what is queued, as long as another shard serves.
 -- @parks until the shard accepts no more
 -- @tparam[opt] integer shard one that serves; this one by default
 -- @treturn true
@@ -535,6 +564,8 @@ end
 -- @tfield[server_stats] integer refused connections closed at once because of `max_per_address`
 -- @tfield[server_stats] integer evicted connections given up because of the load
 -- @tfield[server_stats] integer late heartbeats that came too late, or not at all
+-- @tfield[server_stats] table classes with `classify`, on one shard: {critical =, normal =,
+-- background =} messages so far, and `over`, those that the budget made normal; else empty
 -- @tfield[server_stats] table shards shard -> these counters of that shard
 function Server:stats()
   local accepted, waiting, shortages = core.net_listener_counts(self.listener)
@@ -544,6 +575,7 @@ function Server:stats()
     t.live, t.errors, t.refused = self.live, self.errors, self.refused
     t.evicted, t.late = M.heart_counts(self)
   end
+  all.classes = self.classifier and priority.counts(self.classifier) or {}
   all.shards = {[(core.fleet()) or 1] = own}
   return all
 end
@@ -594,6 +626,18 @@ local function add_care(server, opts, part)
   end
 end
 
+-- Connections are accepted as soon as they come, and what they bring is told apart.
+local function add_classifier(server, classify, accepting)
+  accepting:priority "critical"
+  server.classifier = priority.classifier(server.id, classify, server.address,
+    function(slot, handler)
+      return task.wards[handler] or server.conns[slot]
+    end, function(err)
+      server.errors = server.errors + 1
+      task.report(err)
+    end)
+end
+
 -- Start serving a listener. `part`, of a server on several shards: {address, max, addresses,
 -- counted(server, has_ended), drained(server), over(server)}, the functions being told of it.
 function M.start(listener, handlers, opts, part)
@@ -627,7 +671,10 @@ function M.start(listener, handlers, opts, part)
       M.begin_stop(server, grace)
     end
   end
-  task.daemon(accept_task, server)
+  local accepting = task.daemon(accept_task, server)
+  if opts.classify then
+    add_classifier(server, opts.classify, accepting)
+  end
   return server
 end
 

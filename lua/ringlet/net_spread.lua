@@ -54,6 +54,10 @@ end
 
 local function counted(server, has_ended)
   local part = server.part
+  if part.seat then
+    local accepted, waiting = core.net_listener_counts(server.listener)
+    part.seat:count(accepted - waiting, server.live)
+  end
   core.spread_note(part.spread, server.listener, server.live, server.errors, server.refused,
     net_server.heart_counts(server))
   if has_ended and part.is_inlet and core.spread_ended(part.spread) then
@@ -68,6 +72,9 @@ end
 local function part_over(server)
   local part = server.part
   counted(server)
+  if part.seat then
+    part.seat:release()
+  end
   core.spread_inlet(part.spread, nil)
   parts[part.key] = nil
   tell(part.home, "server over", part.key, (core.fleet()))
@@ -86,6 +93,13 @@ function M.open(handlers_, opts, part)
   end
   if not listener then
     return nil, msg, code
+  end
+  if opts.steer then
+    part.seat, msg, code = opts.steer:seat_(listener, part.max, not part.address)
+    if not part.seat then
+      listener:close()
+      return nil, msg, code
+    end
   end
   part.address = part.address or listener:addr()
   part.counted, part.drained, part.over = counted, part_drained, part_over
@@ -106,15 +120,23 @@ function M.reload(key)
   return net_server.reload(part)
 end
 
+-- The listener of a part here, and whether that is an inlet; nil: there is no such part.
+function M.listener(key)
+  local server = parts[key]
+  if server then
+    return server.listener, server.part.is_inlet
+  end
+end
+
 on("server stop", function(key, grace)
   if parts[key] then
     net_server.begin_stop(parts[key], grace)
   end
 end)
 
-on("server drain", function(key)
+on("server drain", function(key, moves)
   if parts[key] then
-    net_server.begin_drain(parts[key])
+    net_server.begin_drain(parts[key], moves)
   end
 end)
 
@@ -252,12 +274,16 @@ function Spread:drain(shard)
   if not state then
     error(("the server does not serve on shard %s"):format(tostring(shard)), 2)
   elseif state == "serving" and not self.stopping then
-    if is_last(self, shard) then
+    local is_alone = is_last(self, shard)
+    if is_alone then
       finish_accepting(self)
     end
     self.state[shard] = "draining"
+    if self.steer then
+      self.steer:expel_(shard)
+    end
     core.spread_open(self.spread, shard, false)
-    tell(shard, "server drain", self.key)
+    tell(shard, "server drain", self.key, self.steer ~= nil and not is_alone)
   end
   return self.drained[shard]:wait()
 end
@@ -315,7 +341,7 @@ local function counts_of(control, shard)
 end
 
 function Spread:stats()
-  local all = {shards = {}}
+  local all = {classes = {}, shards = {}}
   for _, name in ipairs(COUNTERS) do
     all[name] = 0
   end
@@ -438,6 +464,9 @@ local function new_control(opts, shards)
     room = sync.event(),
   }, Spread)
   control.spread = core.spread(control.max, opts.placement ~= "turn")
+  if not core.net_is_alone() then -- a simulated network has no kernel to steer
+    control.steer = opts.steer
+  end
   control.q = control.over.q
   for _, shard in ipairs(shards) do
     control.state[shard], control.drained[shard] = "serving", sync.event()
@@ -487,7 +516,14 @@ function M.serve(host, port, given, opts, shards)
   if is_handover and core.net_is_alone() and not contains(shards, own) then
     error("shards: simulated shards cannot hand connections over", 3)
   end
+  if control.steer then
+    local ok, msg, code = control.steer:begin_(shards)
+    if not ok then
+      return nil, msg, code
+    end
+  end
   opts, given = options_of(opts), clean(given)
+  opts.steer = control.steer
   if is_handover then
     local msg, code
     control.listener, msg, code = net_listen.open(host, port, opts)

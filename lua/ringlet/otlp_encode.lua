@@ -119,6 +119,9 @@ local function add_entry(points, entry, shard, times)
   local name = "ringlet" .. entry.name:match "^[^:]+":gsub("/", ".")
   local head = head_of(name, entry, kind)
   local value = entry.read(shard)
+  if value == nil then
+    return
+  end
   for text, v in pairs(entry.label and value or {[false] = value}) do
     add(points, head, kind, set_of(entry, shard, text),
       times, kind == "histogram" and gather.brief(v) or v)

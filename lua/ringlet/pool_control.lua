@@ -37,12 +37,12 @@ function M.list(pool)
   return by_age(pool.all)
 end
 
--- What waits fails with an error.
-local function refuse_line(pool, err)
+-- What waits is refused, or abandoned, with an error.
+local function empty_line(pool, refuse, err)
   local f = line.pop(pool.line)
   while f do
     pool.cancelled = pool.cancelled + 1
-    pool_task.refuse(f, err)
+    refuse(f, err)
     f = line.pop(pool.line)
   end
   workers.set_max(pool)
@@ -100,7 +100,7 @@ end
 
 -- What waits fails with an error, what runs is cancelled.
 function M.cancel_all(pool, err, reason)
-  refuse_line(pool, err)
+  empty_line(pool, pool_task.refuse, err)
   for _, w in ipairs(M.list(pool)) do
     if w.f then
       w.f:cancel(reason)
@@ -116,7 +116,7 @@ end
 run_stop.cancels[#run_stop.cancels + 1] = function(reason)
   for _, pool in ipairs(by_age(pools)) do
     if pool.line.len > 0 then
-      refuse_line(pool, cancel.error(reason))
+      empty_line(pool, pool_task.refuse, cancel.error(reason))
       pool_task.tell_drained(pool)
     end
   end
@@ -146,12 +146,7 @@ end
 -- What has not ended never will.
 local function give_up(pool)
   local err = cancel.error("the run has ended")
-  local f = line.pop(pool.line)
-  while f do
-    pool.cancelled = pool.cancelled + 1
-    pool_task.abandon(f, err)
-    f = line.pop(pool.line)
-  end
+  empty_line(pool, pool_task.abandon, err)
   for _, set in ipairs {M.list(pool), by_age(pool.guests)} do
     for _, one in ipairs(set) do
       if one.f and one.f[1] then

@@ -20,6 +20,7 @@ local options = require "ringlet.options"
 local placement = require "ringlet.placement"
 local post = require "ringlet.post"
 local select_ = require "ringlet.select"
+local scheduling = require "ringlet.scheduling"
 local stop = require "ringlet.run_stop"
 local task = require "ringlet.task"
 
@@ -37,10 +38,11 @@ local KNOWN = {
   shards = "number|string", preload = "table", stealing = "boolean",
   max_threads = "number", pin = "boolean|table", numa = "boolean|string|table",
   stall_after = "number", on_stall = "function", on_hung = "function",
-  admin = "boolean|string|table",
+  admin = "boolean|string|table", sched = "table", starved = "number|boolean",
 }
 local SLICE = 0.010
 local STALL_AFTER = 1
+local STARVED = 0.05
 local GRACE = 10
 local DEADLOCK, BROKEN, PAUSED = 1, 2, 3
 -- How often a run that is being ended may find itself stuck before it gives its tasks up.
@@ -216,6 +218,9 @@ local function close(run)
   if run.placed then
     core.place_restore(run.placed)
   end
+  if run.scheduled then
+    core.sched_restore(run.scheduled)
+  end
   local _, missing = core.close(end_of(run))
   hung.report_left(missing, run)
 end
@@ -228,6 +233,7 @@ local function check(main, opts)
   end
   local checked = options.check(opts, KNOWN, 3)
   offload.check_threads(checked.max_threads, "max_threads", 3)
+  options.bound(checked.starved, {min = 0}, "option 'starved'", 3)
   return checked
 end
 
@@ -272,15 +278,35 @@ local function begin(run, opts)
   return seed
 end
 
-local function watch(opts, sim)
+local function starved_of(opts)
+  return opts.starved == false and 0 or type(opts.starved) == "number" and opts.starved or STARVED
+end
+
+local function watch(opts, sim, classes)
   if not sim and opts.preempt ~= false then
-    core.fleet_watch(opts.slice or SLICE, opts.stall_after or STALL_AFTER)
+    core.fleet_watch(opts.slice or SLICE, opts.stall_after or STALL_AFTER, starved_of(opts),
+      classes and classes.priority, classes and classes.nice)
   end
+end
+
+-- The scheduling classes of the shards, which are allowed; nil: none is asked for, or time is
+-- virtual.
+local function classes_of(opts, plan)
+  if not opts.sched then
+    return nil
+  end
+  local watched = opts.preempt ~= false
+  local classes = scheduling.plan(opts.sched, plan.shards, watched, 3)
+  if backend_of(opts) == "sim" then
+    return nil
+  end
+  scheduling.try(classes, watched, 3)
+  return classes
 end
 
 -- The options that the other shards go by.
 local TOLD = {"backend", "seed", "faults", "grace", "preempt", "debug", "slice", "max_threads",
-  "preload", "stall_after", "on_stall"}
+  "preload", "stall_after", "on_stall", "starved"}
 
 -- The first shard's thread is its caller's: it goes back to where it was when the run ends.
 local function place_all(run, plan)
@@ -299,15 +325,21 @@ local function place_all(run, plan)
   end
 end
 
-local function start_others(run, opts, plan)
+local function start_others(run, opts, plan, classes)
   local told = {}
   for _, name in ipairs(TOLD) do
     told[name] = opts[name]
   end
   local why = place_all(run, plan)
+  if classes then
+    scheduling.prepare(classes)
+  end
   if not why and plan.shards > 1 then
     local sent, ok, text = pcall(core.fleet_start, opts.preload, told, inits)
     why = not sent and tostring(ok) or ok == nil and core.errmsg(text) or not ok and text
+  end
+  if classes and not why then
+    run.scheduled, why = scheduling.enter(classes)
   end
   if why then
     stop.active = nil
@@ -367,10 +399,18 @@ end
 -- @tparam[opt=1] number opts.stall_after seconds after which a shard whose task gives up no turn is
 -- stalled: `ready` says so, and `on_stall`; 0: never. Not without `preempt`, nor on sim
 -- @tparam[opt] fun(event:table) opts.on_stall called when a shard has stalled and when that is
--- over, with {shard=, task= its number, seconds= that it has lasted, over=}, and then
--- where="file:line" and traceback if the task could be interrupted; must not park. The first shard
--- calls it; while that is stalled, another calls its copy. With one shard it is called only when
--- the stall is over
+-- over, with {shard=, task= its number, seconds= that it has lasted, waited= how many of them it
+-- had no CPU, over=}, and then where="file:line" and traceback if the task could be interrupted;
+-- must not park. The first shard calls it; while that is stalled, another calls its copy. With one
+-- shard it is called only when the stall is over
+-- @tparam[opt=0.05] number|boolean opts.starved seconds after which a shard that is ready to run
+-- and gets no CPU is starved: hooks of "starved" hear of it, and it is counted; false or 0: never.
+-- Not without `preempt`, nor on sim
+-- @tparam[opt] table opts.sched how the kernel schedules the shards' threads: {policy= "other",
+-- "batch", "idle", "fifo" or "rr", priority= 1 to 99 of the last two, 98 with `preempt`, nice= -20
+-- to 19 and slice= seconds from 0.0001 to 0.1 of the first two, shards= {[i] = the same for one
+-- shard, or false}, optional= go on without what the system refuses, keep= shard 1's thread stays
+-- so when the run ends}; not on sim
 -- @tparam[opt] fun(list:table,text:string) opts.on_hung called with what has not ended when the
 -- grace after `stop` is over: a list of {shard=, id=, name=, reason=, object=, seconds=, where=,
 -- traceback=} for tasks, {shard=, silent=true} for a shard that does not answer, {shard=,
@@ -384,19 +424,21 @@ end
 -- @param ... main's arguments
 -- @return ... main's results; nothing when it was cancelled by `stop`
 -- @raise main's error, unchanged; "deadlock: ..." with a line for each task when all are parked and
--- nothing can wake one; "interrupted!"; when the backend cannot be opened
+-- nothing can wake one; "interrupted!"; when the backend cannot be opened, or the system refuses
+-- what `pin`, `numa` or `sched` ask for
 -- @source the Go runtime: main, checkdead, asynchronous preemption (proposal 24543); signal(7)
 function M.run(main, opts, ...)
   opts = check(main, opts)
   local plan = plan_of(opts)
+  local classes = classes_of(opts, plan)
   local run = {grace = opts.grace or GRACE, opts = opts}
   local seed = begin(run, opts)
   for _, fn in ipairs(stop.beginnings) do
     fn()
   end
   core.fleet_open(plan.shards, opts.stealing ~= false)
-  watch(opts, seed)
-  start_others(run, opts, plan)
+  watch(opts, seed, classes)
+  start_others(run, opts, plan, classes)
   for _, fn in ipairs(stop.gathered) do
     fn()
   end

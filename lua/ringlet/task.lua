@@ -14,6 +14,7 @@ local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
 local fail = require "ringlet.fail"
 local labels = require "ringlet.labels"
+local priority = require "ringlet.priority"
 
 local unpack = table.unpack or rawget(_G, "unpack")
 local spawn, wait, current, watch_end = core.spawn, core.wait, core.current, core.watch_end
@@ -307,6 +308,22 @@ function Task:status()
   end
   local _, state, reason = core.info(self[1])
   return state, reason ~= "" and reason or nil
+end
+
+--- Set the priority of the task, or ask for it. What is critical is run before what is normal, and
+-- that before the background; nobody starves: after 16 runs of tasks of a higher priority in a row
+-- one of a lower one is due. While there are critical tasks, or background ones, a task that goes
+-- before the running one need not wait until that gives up its turn: it is interrupted after a
+-- millisecond or two, unless it is compiled code or C. The tasks it starts from then on have its
+-- priority.
+-- @tparam[opt] string name "critical", "normal" or "background"
+-- @treturn ?string the priority; nil when the task is over
+-- @raise on another name
+-- @usage rl.self():priority "background"
+function Task:priority(name)
+  check(self)
+  local number = name ~= nil and priority.number(name, "priority", 2) or nil
+  return self[1] and priority.NAMES[core.priority(self[1], number)] or nil
 end
 
 -- The labels of a task: not to be modified; nil if it has none.

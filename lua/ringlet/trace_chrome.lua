@@ -7,53 +7,12 @@
 -- It is written in pieces, and gives up the turn between them. Invariants: a flow's beginning is
 -- written only with its end; the beginning of an async slice likewise, so that each has one.
 
+local json = require "ringlet.json_write"
 local snapshot = require "ringlet.trace_snapshot"
 
-local each = snapshot.each
+local each, quote = snapshot.each, json.string
 
 local PIECE = 50 -- events in one piece of the text
-
--- ---- JSON ---------------------------------------------------------------------------------------
-
-local ESCAPES = {['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t"}
-
-local function escape(c)
-  return ESCAPES[c] or ("\\u%04x"):format(c:byte())
-end
-
--- How many bytes the UTF-8 sequence at i has; nil when it is none (RFC 3629).
-local function sequence(s, i)
-  local a, b, c, d = s:byte(i, i + 3)
-  local function follows(x, low, high)
-    return x and x >= (low or 128) and x <= (high or 191)
-  end
-  if a < 128 then
-    return 1
-  elseif a >= 194 and a <= 223 then
-    return follows(b) and 2
-  elseif a >= 224 and a <= 239 then
-    return follows(b, a == 224 and 160, a == 237 and 159) and follows(c) and 3
-  elseif a >= 240 and a <= 244 then
-    return follows(b, a == 240 and 144, a == 244 and 143) and follows(c) and follows(d) and 4
-  end
-end
-
-local function valid_utf8(s)
-  if not s:find "[\128-\255]" then
-    return s
-  end
-  local parts, i = {}, 1
-  while i <= #s do
-    local n = sequence(s, i)
-    parts[#parts + 1] = n and s:sub(i, i + n - 1) or "\239\191\189"
-    i = i + (n or 1)
-  end
-  return table.concat(parts)
-end
-
-local function quote(s)
-  return '"' .. valid_utf8(s):gsub('[%z\1-\31"\\\127]', escape) .. '"'
-end
 
 -- ---- what is written of a shard -----------------------------------------------------------------
 
@@ -345,4 +304,4 @@ local function write(snap, opts, put)
   put "\n]}\n"
 end
 
-return {quote = quote, write = write}
+return {write = write}

@@ -5,6 +5,7 @@
 require "ringlet.trace"
 local context = require "ringlet.trace_context"
 local core = require "ringlet.core"
+local head = require "ringlet.http_client_head"
 local span = require "ringlet.trace_span"
 
 local begin = span.begin
@@ -53,19 +54,10 @@ end
 
 -- ---- clients ------------------------------------------------------------------------------------
 
-local function has(fields, name)
-  for _, field in ipairs(fields) do
-    if field[1] == name then
-      return true
-    end
-  end
-  return false
-end
-
 -- The user's fields, and those that hand the trace on unless he has given his own.
 local function with_context(s, ask)
   local parent, state = s:context()
-  if not parent or has(ask.fields, "traceparent") or has(ask.usual, "traceparent") then
+  if not parent or head.has(ask.fields, "traceparent") or head.has(ask.usual, "traceparent") then
     return
   end
   local fields = {}

@@ -14,6 +14,7 @@
 -- @module ringlet.websocket
 
 require "ringlet.vm"
+local content = require "ringlet.http_content"
 local core = require "ringlet.core"
 local deflate = require "ringlet.websocket_deflate"
 local fail = require "ringlet.fail"
@@ -82,23 +83,13 @@ local function request(authority, target, key, opts, lines, packing)
   return table.concat(out)
 end
 
--- {name, value, ...} as a table by name in lower case; several values are joined.
-local function by_name(list)
-  local fields = {}
-  for i = 1, #list, 2 do
-    local name = list[i]:lower()
-    fields[name] = fields[name] and fields[name] .. ", " .. list[i + 1] or list[i + 1]
-  end
-  return fields
-end
-
 local function answer(conn, t)
   local status, fields, why = core.ws_response(conn, t)
   while status == true do
     status, fields, why = core.ws_response(conn, t, true)
   end
   if status then
-    return status, by_name(fields)
+    return status, content.by_name(fields)
   end
   local _, msg, name = fail(fields)
   return nil, why and name .. ": " .. why or msg, name
