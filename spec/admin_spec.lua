@@ -5,7 +5,6 @@ local admin = require "ringlet.admin"
 local admin_tasks = require "ringlet.admin_tasks"
 local core = require "ringlet.core"
 local guard = require "ringlet.admin_guard"
-local json = require "ringlet.admin_json"
 local metrics = require "ringlet.metrics"
 local net = require "ringlet.net"
 local params = require "ringlet.admin_params"
@@ -107,7 +106,9 @@ H.both("the admin endpoint", function(it, backend)
       counter:with(backend):add(3)
       local body = ask(server, "/debug/vars").body
       for _, entry in ipairs(metrics.all()) do
-        assert.is_truthy(body:find('"' .. entry.name .. '":{', 1, true), entry.name)
+        if not entry.name:find "^/thread/" and not entry.help:find "bpf.metrics" then
+          assert.is_truthy(body:find('"' .. entry.name .. '":{', 1, true), entry.name)
+        end
       end
       assert.is_truthy(body:find('"name":"admin_spec_total"', 1, true))
       assert.is_truthy(body:find(('{"labels":{"kind":"%s"},"value":3}'):format(backend), 1, true))
@@ -537,18 +538,6 @@ describe("an admin endpoint on several shards", function()
 end)
 
 -- ---- parts --------------------------------------------------------------------------------------
-
-describe("JSON of the admin endpoint", function()
-  it("is JSON whatever the values are", function()
-    assert.equal('{"a":[1,2.5,-3],"b":{},"c":[],"d":true,"e":"x"}', json.text{
-      a = {1, 2.5, -3}, b = {}, c = json.list(), d = true, e = "x"})
-    assert.equal('[null,null,null]', json.text{0 / 0, math.huge, -math.huge})
-    assert.equal('"\\u0000\\n\\"\\\\\\u007f\239\191\189"', json.text "\0\n\"\\\127\255")
-    assert.equal("9007199254740991", json.text(2 ^ 53 - 1))
-    assert.equal('"function"', json.text(print))
-    assert.equal("null", json.text(nil))
-  end)
-end)
 
 describe("the guard of the admin endpoint", function()
   it("knows addresses of this host alone", function()

@@ -2,7 +2,7 @@
 -- chromium: a headless browser for specs, driven over the DevTools protocol with our own WebSocket
 -- client. What it logs as an error, and every address it asks for, is kept.
 local http = require "ringlet.http"
-local json = require "ringlet.admin_json"
+local json = require "ringlet.json_write"
 local rl = require "ringlet"
 local websocket = require "ringlet.websocket"
 

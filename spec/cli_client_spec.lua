@@ -2,7 +2,8 @@
 -- The command `ringlet` and a process that it talks to: another one, started with RINGLET_ADMIN=1.
 local H = require "spec.helper"
 local P = require "spec.process"
-local json = require "ringlet.cli_json"
+local T = require "spec.terminal"
+local json = require "ringlet.json_read"
 
 -- It waits for fifty tasks that wait, one that computes, one that only yields, and one that nobody
 -- can wake. What is compiled cannot be interrupted, so that is not.
@@ -31,7 +32,7 @@ rl.run(function()
   while not admin.current() do rl.sleep(0.01) end
   print("pid " .. require("ringlet.core").pid())
   io.stdout:flush()
-  rl.sleep(60)
+  rl.sleep(170)
   ch:close()
 end, {signals = true, grace = 0})
 ]]
@@ -226,7 +227,7 @@ local rl, admin = require "ringlet", require "ringlet.admin"
 rl.run(function()
   print("on " .. assert(admin.serve("127.0.0.1:0", {token = "abcdefghijkl"})):addr())
   io.stdout:flush()
-  rl.sleep(60)
+  rl.sleep(170)
 end, {signals = true, grace = 0})
 ]]
 
@@ -250,40 +251,72 @@ end)
 -- ---- a terminal ---------------------------------------------------------------------------------
 
 describe("ringlet top in a terminal", function()
-  local function at_terminal(keys, also)
-    return P.output(("{ sleep 1.5; %s } | %s TERM=xterm %s timeout -s KILL 20 script -qec "
-      .. "'stty rows 30 cols 100; stty -g; %s bin/ringlet top %s; echo code=$?; stty -g' "
-      .. "/dev/null 2>&1"):format(keys, environment(), also or "", H.interpreter(), pid))
+  local terminal
+
+  local function top(also)
+    local command = "stty -g; %s %s %s bin/ringlet top %s; code=$?; stty -g; (exit $code)"
+    terminal = T.open(command:format(environment(), also or "", H.interpreter(), pid))
+    terminal:shows "\27[?1049h"
+  end
+
+  -- The screen that was there is shown again, and its mode is the same.
+  local function is_as_it_was(all)
+    local before, after = all:match "^%s*([%x:]+)\r?\n",
+      all:match "\27%[%?1049l%s*([%x:]+)\r?\ncode="
+    assert.truthy(before)
+    assert.equal(before, after)
   end
 
   lazy_setup(function()
     if not H.missing.uring then start() end
   end)
   lazy_teardown(stop)
+  after_each(function()
+    if terminal then terminal:close() end
+    terminal = nil
+  end)
 
   it("is drawn, follows keys, and leaves the terminal as it was", function()
     if P.lacks "script" then return end
-    local all = at_terminal("printf 2; sleep 0.4; printf /mail; printf '\\r'; sleep 0.4; "
-      .. "printf q; sleep 1;")
-    has(all, "\27[?1049h")
-    has(all, "[2 stacks]")
-    has(all, 'with "mail"')
-    assert.matches("\27%[%?1049l%s*code=0", all)
-    local before, after = all:match "^%s*([%x:]+)\r?\n", all:match "code=0\r?\n([%x:]+)"
-    assert.truthy(before)
-    assert.equal(before, after)
+    top()
+    terminal:shows "[1 tasks]"
+    terminal:type "2"
+    terminal:shows "[2 stacks]"
+    terminal:type "/mail\r"
+    terminal:shows 'with "mail"'
+    terminal:type "q"
+    local all, code = terminal:ends()
+    assert.equal(0, code)
+    is_as_it_was(all)
   end)
 
   it("has no colours when they are not wanted", function()
     if P.lacks "script" then return end
-    assert.truthy(at_terminal("printf q; sleep 1;"):find("\27[1;36m", 1, true))
-    assert.is_nil(at_terminal("printf q; sleep 1;", "NO_COLOR=1"):find("\27[1;36m", 1, true))
+    for env, coloured in pairs {[""] = true, ["NO_COLOR=1"] = false} do
+      top(env)
+      terminal:shows "[1 tasks]"
+      terminal:type "q"
+      assert.equal(coloured, terminal:ends():find("\27[1;36m", 1, true) ~= nil)
+    end
   end)
 
   it("ends with Ctrl-C, and the terminal is as it was", function()
     if P.lacks "script" then return end
-    local all = at_terminal "printf '\\003'; sleep 1;"
-    assert.matches("\27%[%?1049l%s*code=130", all)
-    assert.equal(all:match "^%s*([%x:]+)\r?\n", all:match "code=130\r?\n([%x:]+)")
+    top()
+    terminal:type "\3"
+    local all, code = terminal:ends()
+    assert.equal(130, code)
+    is_as_it_was(all)
+  end)
+
+  it("follows keys that were typed before it was there", function()
+    if P.lacks "script" then return end
+    local command = "echo ready; read line; %s %s bin/ringlet top %s"
+    terminal = T.open(command:format(environment(), H.interpreter(), pid))
+    terminal:shows "ready"
+    terminal:type "\n2q"
+    local all, code = terminal:ends()
+    assert.equal(0, code)
+    has(all, "\27[?1049h")
   end)
 end)

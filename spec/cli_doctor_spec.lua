@@ -4,7 +4,9 @@ local doctor = require "ringlet.cli_doctor"
 
 local SOUND = {
   ["/proc/self/limits"] = "Max processes 4096 4096 processes\nMax open files 65536 1048576 files\n"
-    .. "Max locked memory 8388608 8388608 bytes\n",
+    .. "Max locked memory 8388608 8388608 bytes\nMax realtime priority 0 0\n",
+  ["/proc/sys/kernel/sched_rt_runtime_us"] = "950000\n",
+  ["/proc/sys/kernel/sched_rt_period_us"] = "1000000\n",
   ["/proc/self/status"] = "SigIgn:\t0000000000000000\nCapEff:\t000001ffffffffff\nSeccomp:\t0\n",
   ["/proc/sys/fs/nr_open"] = "1048576\n", ["/proc/sys/vm/max_map_count"] = "65530\n",
   ["/proc/sys/net/core/somaxconn"] = "4096\n",
@@ -32,7 +34,9 @@ local function looker(changed)
     getenv = function(name)
       return (changed.env or {XDG_RUNTIME_DIR = "/run/user/1"})[name]
     end,
+    bpf = function() return changed.bpf end,
     jit = changed.jit, version = "Lua 5.4",
+    try_class = function() return not changed.no_class end,
   }
 end
 
@@ -53,7 +57,8 @@ describe("ringlet doctor", function()
     assert.equal(0, status)
     local all = table.concat(lines, "\n")
     for _, name in ipairs {"nofile", "nr_open", "max_map_count", "memlock", "io_uring_disabled",
-      "ip_local_port_range", "somaxconn", "BPF", "CPUs", "clock source", "VM", "seccomp"} do
+      "ip_local_port_range", "somaxconn", "BPF", "real-time", "CPUs", "clock source", "VM",
+      "seccomp"} do
       assert.truthy(all:find(name, 1, true), name)
     end
     assert.is_nil(all:find("not shown twice", 1, true))
@@ -77,9 +82,12 @@ describe("ringlet doctor", function()
       {"/proc/sys/net/ipv4/ip_local_port_range", "60000 60999",
         "fix ip_local_port_range 60000-60999: 1000 connections to one address and port: "
         .. "sysctl -w net.ipv4.ip_local_port_range='15000 64999'"},
-      {"/proc/self/status", "CapEff:\t0000000000000000\n",
+      {"/proc/self/status", "CapEff:\t0000000000800000\n",
         "fix BPF not allowed to this process, type information, compiled: "
         .. "setcap cap_bpf,cap_perfmon+ep on the interpreter, or run it as root (optional)"},
+      {"/proc/self/status", "CapEff:\t000000c000000000\n",
+        "fix real-time not allowed to this process: setcap cap_sys_nice+ep on the interpreter, "
+        .. "rtprio in limits.conf(5), or LimitRTPRIO= of the service (optional)"},
       {"/proc/self/status", "SigIgn:\t0000000000400000\nCapEff:\t000001ffffffffff\n",
         "fix SIGURG interrupts tasks that compute: it is ignored by whoever started this process"},
       {"/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n",
@@ -90,6 +98,35 @@ describe("ringlet doctor", function()
       assert.same({case[3]}, found)
       assert.equal(0, status)
     end
+  end)
+
+  it("has a line for the programs of BPF that could be loaded, if there is who tries", function()
+    local _, _, none = fixes()
+    assert.is_nil(table.concat(none, "\n"):find("BPF programs", 1, true))
+    local found = fixes{bpf = {ok = false, libbpf = "1.1.2", reason = "EPERM: needs CAP_BPF"}}
+    assert.matches("^fix BPF programs libbpf 1.1.2 loads none: EPERM: needs CAP_BPF", found[1])
+    local able = {ok = true, libbpf = "1.1.2", socket_filter = true, tc = true}
+    local said = table.concat((select(3, fixes{bpf = able})), "\n")
+    assert.truthy(said:find("libbpf 1.1.2 loads socket_filter, tc; not ", 1, true))
+  end)
+
+  it("knows what real-time priorities a process may have", function()
+    local function line(changed)
+      local _, _, lines = fixes(changed)
+      for _, text in ipairs(lines) do
+        if text:find("real-time", 1, true) then return (text:gsub("%s+", " ")) end
+      end
+    end
+    assert.equal("ok real-time priorities up to 99, for 95 % of a CPU's time together", line())
+    local limited = {
+      ["/proc/self/status"] = "CapEff:\t000000c000000000\n",
+      ["/proc/self/limits"] = "Max realtime priority 20 20\n",
+      ["/proc/sys/kernel/sched_rt_runtime_us"] = "-1\n",
+    }
+    assert.equal("ok real-time priorities up to 20, without a limit of their time",
+      line {files = limited})
+    assert.matches("^fix real%-time .*: its cgroup has no real%-time CPU time",
+      line {no_class = true})
   end)
 
   it("fails where nothing can run", function()

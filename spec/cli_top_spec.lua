@@ -49,6 +49,18 @@ describe("a picture of ringlet top", function()
     assert.equal(PICTURE, shown({}, 99))
   end)
 
+  it("has how long threads wait for a CPU where that is known: p99, else the mean", function()
+    local before, now = two()
+    now.shards[1].delay, now.shards[1].runs = 3, 500
+    assert.is_nil(terminal.plain(frame.lines(now, nil, views.new {}, 99)):find "CPU WAIT")
+    before.shards[1].delay, before.shards[1].runs = 1, 100
+    now.shards[2].runqueue = {p99 = 0.00012}
+    local all = terminal.plain(frame.lines(now, before, views.new {}, 110))
+    assert.truthy(all:find("LATENCY  CPU WAIT  CONNS      HEAP  STATE\n", 1, true), all)
+    assert.truthy(all:find(" 4.2 ms    5.0 ms    502  71.0 MiB  stalled for 1.3 s\n", 1, true), all)
+    assert.truthy(all:find(" 210 us    120 us    500  52.0 MiB", 1, true), all)
+  end)
+
   it("has the stack of the chosen task", function()
     local all = shown({chosen = {shard = 1, id = 23}, open = true}, 99)
     assert.truthy(all:find("worker 1  type=order            orders.lua:41 take\n"

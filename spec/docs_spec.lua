@@ -211,7 +211,7 @@ local function with_instances(fn)
   rl.run(function()
     local listener = assert(net.listen("127.0.0.1:0"))
     local conn = assert(net.connect(listener:addr()))
-    local server = assert(net.serve("127.0.0.1:0", function() end))
+    local server = assert(net.serve("127.0.0.1:0", function() end, {classify = {}}))
     local scope
     rl.scope(function(s) scope = s end)
     local mutex = rl.mutex()

@@ -154,6 +154,37 @@ describe("examples/http_get.lua", function()
   end)
 end)
 
+describe("examples/priorities", function()
+  it("answers /pay and /report, whoever tells them apart", function()
+    if P.lacks() then return end
+    for _, who in ipairs{"classify", "bpf"} do
+      while_serving(function(addr)
+        rl.run(function()
+          assert.equal("paid\n", rl.check(http.get("http://" .. addr .. "/pay")).body)
+          local text = rl.check(http.get("http://" .. addr .. "/report")).body
+          assert.equal(500, select(2, text:gsub("%d+\n", "")))
+        end, {backend = "uring"})
+      end, "priorities/server", "127.0.0.1:0", who, "2")
+    end
+  end)
+
+  it("draws how much sooner /pay is answered with priorities", function()
+    if P.lacks() then return end
+    local picture = os.tmpname()
+    finally(function() os.remove(picture) end)
+    local text, code = run("priorities/compare", picture, "0.9", "1")
+    assert.equal("0", code, text)
+    local first = tonumber(text:match "\nfirst come, first served +([%d.]+)")
+    local prioritised = tonumber(text:match "\nwith priorities +([%d.]+)")
+    assert.is_true(prioritised < first / 2, text)
+    assert.matches("\nwith priorities and eBPF +[%d.w]", text)
+    local svg = P.read(picture)
+    assert.matches("^<svg .*</svg>\n$", svg)
+    local drawn = text:find "\nwith priorities and eBPF +%d" and 3 or 2
+    assert.equal(drawn, select(2, svg:gsub('<path d="M[%d. Mh-]+" [^>]*opacity="0.35"/>', "")))
+  end)
+end)
+
 -- ---- faults -------------------------------------------------------------------------------------
 
 describe("examples/faults", function()
@@ -182,5 +213,23 @@ describe("examples/faults", function()
     local out = told "slow"
     assert.matches("/report +p50", out)
     assert.matches("%%  report %(slow.lua:17%)", out)
+  end)
+end)
+
+describe("examples/bpf_packets.lua", function()
+  local B = require "spec.bpf"
+  local PROGRAM = "arg = {[0] = 'examples/bpf_packets.lua'} dofile(arg[0])"
+
+  it("shows what clients send, as the kernel sees it", function()
+    if B.lacks("socket_filter", "uring") then return end
+    assert.equal("a client begins with one\na client begins with GET\n" ..
+      "5 packets, 23 bytes; 1 packets were too long\n",
+      (B.run(PROGRAM, "timeout 20")))
+  end)
+
+  it("goes on without privileges, and says which are missing", function()
+    if B.lacks("socket_filter", "uring", "nobody") then return end
+    assert.equal("nobody watches: EPERM: needs CAP_BPF (load of the socket filter count)\n",
+      (B.run(PROGRAM, "timeout 20 " .. B.as_nobody())))
   end)
 end)

@@ -41,9 +41,15 @@ local function printed(out)
   return (out:gsub("ringlet: the job at [^\n]*\n", ""):gsub("%s+$", ""))
 end
 
+-- Why the examples of a page cannot do here what they say; nil: they can.
+local function missing(page)
+  return page:find "/bpf" and require "spec.bpf".missing "socket_filter"
+end
+
 for _, page in ipairs(pages()) do
   describe(page, function()
     it("has examples that do what they say", function()
+      if missing(page) then return pending(missing(page)) end
       local dir, path = os.tmpname(), package.path
       os.remove(dir)
       os.execute("mkdir " .. dir)

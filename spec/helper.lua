@@ -65,6 +65,9 @@ end
 local rl = require "ringlet"
 local t = require "ringlet.test"
 
+-- For what hangs; a machine may be slow, and compute something else as well.
+t.TIMEOUT = 60
+
 H.jit = rawget(_G, "jit") ~= nil
 
 -- Is this a run of `make asan`? Then memory and times are not what they are otherwise.
@@ -109,6 +112,12 @@ function H.both(name, fn)
   for _, backend in ipairs(H.BACKENDS) do
     H.on(backend, name, fn)
   end
+end
+
+-- The most that something may take which takes less than `seconds` when nothing is in its way: that
+-- is known under virtual time only; elsewhere it is but sure that it does not hang.
+function H.limit(seconds, backend)
+  return backend == "sim" and seconds or 30
 end
 
 function H.sim(name, fn)
@@ -191,7 +200,7 @@ end
 
 H.interpreter = interpreter
 
--- Run `source` as a script of the interpreter that runs the specs, at most 20 s. Returns what it
+-- Run `source` as a script of the interpreter that runs the specs, at most 60 s. Returns what it
 -- wrote to both streams and its exit code (128 + n: killed by signal n, as shells have it).
 function H.script(source, env)
   local name = os.tmpname()
@@ -199,7 +208,7 @@ function H.script(source, env)
   f:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath))
   f:write('local rl = require "ringlet"\n', source)
   f:close()
-  local command = ("%s timeout -s KILL 20 %s %s 2>&1; echo; echo code=$?"):format(
+  local command = ("%s timeout -s KILL 60 %s %s 2>&1; echo; echo code=$?"):format(
     env or "", quote(interpreter()), quote(name))
   command = command:gsub("echo; echo code=%$%?", "c=$?; echo; echo code=$c")
   local p = assert(io.popen(command))

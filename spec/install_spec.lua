@@ -49,6 +49,12 @@ local zlib = require "ringlet.zlib"
 local where = package.searchpath("ringlet.zlib_core", package.cpath)
 print(zlib.decompress(zlib.compress(("x"):rep(55)), 100) == ("x"):rep(55) and 55, where)]]
 
+-- And of ringlet-bpf, whatever may be loaded here.
+local BPF_PROGRAM = [[
+local p = require "ringlet.bpf".probe()
+local where = package.searchpath("ringlet.bpf_core", package.cpath)
+print(p.libbpf and (p.ok or p.reason) and 55, where)]]
+
 -- A filter that lets io_uring_setup fail with EPERM, as containers do it. Needs the ffi.
 local FORBID = [[
 local ffi = require "ffi"
@@ -110,7 +116,7 @@ describe("the installed library", function()
     if is_jit and not has "lua5.1" then return pending "luarocks for 5.1 needs lua5.1" end
     -- `luarocks make` leaves objects beside the sources: it gets a copy.
     local copy = tmp .. "/copy"
-    os.execute(("mkdir %s && cd %s && cp -r src lua bin rockspec %s"):format(quote(copy),
+    os.execute(("mkdir %s && cd %s && cp -r src lua bin rockspec bpf %s"):format(quote(copy),
       quote(tree), quote(copy)))
     local function install(name)
       local command = "cd %s && luarocks --lua-version=%s make rockspec/%s-scm-1.rockspec " ..
@@ -121,11 +127,16 @@ describe("the installed library", function()
     install "ringlet"
     works(tmp .. "/rock")
     commands(tmp .. "/rock")
-    local zlib_h = io.open "/usr/include/zlib.h"
-    if zlib_h then
-      zlib_h:close()
-      install "ringlet-zlib"
-      works(tmp .. "/rock", ZLIB_PROGRAM, "zlib_core")
+    for name, rock in pairs{
+      ["zlib.h"] = {"ringlet-zlib", ZLIB_PROGRAM, "zlib_core"},
+      ["bpf/libbpf.h"] = {"ringlet-bpf", BPF_PROGRAM, "bpf_core"},
+    } do
+      local header = io.open("/usr/include/" .. name)
+      if header then
+        header:close()
+        install(rock[1])
+        works(tmp .. "/rock", rock[2], rock[3])
+      end
     end
   end)
 

@@ -2,7 +2,7 @@
 -- JSON text: comes back as it was, and what has no text is refused.
 local H = require "spec.helper"
 local json = require "ringlet.json_write"
-local read = require "spec.json_read".read
+local read = require "ringlet.json_read".decode
 
 local function random_value(depth)
   local kind = math.random(depth > 0 and 6 or 4)
@@ -54,5 +54,20 @@ describe("JSON text", function()
       assert.is_false((pcall(json.text, v)))
     end
     assert.is_false((pcall(json.text)))
+  end)
+
+  it("is of anything, leniently", function()
+    assert.equal('{"2":1,"a":[null,null,null,"function"],"true":{}}', json.lenient {
+      a = {0 / 0, math.huge, -math.huge, print}, [2] = 1, [true] = {}})
+    assert.equal("null", json.lenient(nil))
+    local round = {}
+    round[1] = round
+    assert.equal(("["):rep(100) .. '"table"' .. ("]"):rep(100), json.lenient(round))
+  end)
+
+  it("gives up the turn between its parts, if that is wanted", function()
+    local n = 0
+    assert.equal('{"a":[1,2],"b":3}', json.lenient({a = {1, 2}, b = 3}, function() n = n + 1 end))
+    assert.equal(4, n)
   end)
 end)

@@ -120,33 +120,6 @@ H.both("wait", function(it)
     end)
   end)
 
-  it("is first come, first served, also for a small one behind a large one", function()
-    local l, log = rl.limiter{rate = 1000, burst = 5}, {}
-    assert.is_true(l:allow(5))
-    local last
-    for i, n in ipairs{5, 1, 3, 1} do
-      last = waiter(l, log, i, n)
-      rl.yield()
-    end
-    assert.equal(4, l:stats().waiting)
-    assert.equal("EOVERLOAD", select(3, l:allow()))
-    last:join()
-    assert.same({"1", "2", "3", "4"}, log)
-  end)
-
-  it("says ETIMEDOUT at once when those in front take too long", function()
-    local l, log = rl.limiter{rate = 20, burst = 1}, {}
-    assert.is_true(l:allow())
-    waiter(l, log, "a")
-    rl.yield()
-    local begin = rl.now()
-    assert.same({nil, "ETIMEDOUT: timed out", "ETIMEDOUT"}, {l:wait(1, 0.09)})
-    assert.is_true(rl.now() - begin < 0.04)
-    assert.is_true(l:wait(1, 5))
-    assert.same({"a"}, log)
-    assert.equal(1, l:stats().timed_out)
-  end)
-
   it("with 0 seconds does not wait", function()
     local l = rl.limiter{rate = 0.001}
     assert.is_true(l:wait(1, 0))
@@ -165,22 +138,6 @@ H.both("wait", function(it)
     assert.is_false(ok)
     assert.is_true((rl.is_cancel(err)))
     assert.equal("ETIMEDOUT", select(3, rl.timeout(0.01, l.wait, l)))
-    assert.equal(0, l:stats().waiting)
-  end)
-
-  it("cancelled, leaves its tokens to those behind it", function()
-    local l, log = rl.limiter{rate = 50, burst = 10}, {}
-    l:allow(10)
-    local begin = rl.now()
-    local first = waiter(l, log, "first", 10)
-    rl.yield()
-    local second = waiter(l, log, "second", 1)
-    rl.yield()
-    first:cancel()
-    first:join()
-    second:join()
-    assert.same({"second"}, log)
-    assert.is_true(rl.now() - begin < 0.15)
     assert.equal(0, l:stats().waiting)
   end)
 
@@ -242,6 +199,51 @@ H.sim("set_rate", function(it)
     w:set_rate(5, 10)
     assert.same({5, 0.5}, {w:stats().burst, w:stats().rate})
     H.raises_text("the limit must be", function() w:set_rate(1.5) end)
+  end)
+end)
+
+H.sim("wait", function(it)
+  it("is first come, first served, also for a small one behind a large one", function()
+    local l, log = rl.limiter{rate = 1000, burst = 5}, {}
+    assert.is_true(l:allow(5))
+    local last
+    for i, n in ipairs{5, 1, 3, 1} do
+      last = waiter(l, log, i, n)
+      rl.yield()
+    end
+    assert.equal(4, l:stats().waiting)
+    assert.equal("EOVERLOAD", select(3, l:allow()))
+    last:join()
+    assert.same({"1", "2", "3", "4"}, log)
+  end)
+
+  it("says ETIMEDOUT at once when those in front take too long", function()
+    local l, log = rl.limiter{rate = 20, burst = 1}, {}
+    assert.is_true(l:allow())
+    waiter(l, log, "a")
+    rl.yield()
+    local begin = rl.now()
+    assert.same({nil, "ETIMEDOUT: timed out", "ETIMEDOUT"}, {l:wait(1, 0.09)})
+    assert.is_true(rl.now() - begin < 0.04)
+    assert.is_true(l:wait(1, 5))
+    assert.same({"a"}, log)
+    assert.equal(1, l:stats().timed_out)
+  end)
+
+  it("cancelled, leaves its tokens to those behind it", function()
+    local l, log = rl.limiter{rate = 50, burst = 10}, {}
+    l:allow(10)
+    local begin = rl.now()
+    local first = waiter(l, log, "first", 10)
+    rl.yield()
+    local second = waiter(l, log, "second", 1)
+    rl.yield()
+    first:cancel()
+    first:join()
+    second:join()
+    assert.same({"second"}, log)
+    assert.is_true(rl.now() - begin < 0.15)
+    assert.equal(0, l:stats().waiting)
   end)
 end)
 

@@ -3,6 +3,7 @@
 -- while it is hammered, read from the same shard and from another, stuck or not.
 local H = require "spec.helper"
 local metrics = require "ringlet.metrics"
+local net = require "ringlet.net"
 local rl = require "ringlet"
 
 local function one(name)
@@ -81,7 +82,8 @@ H.both("metrics of the runtime", function(it)
       found[name] = true
     end
     for _, about in ipairs(metrics.all()) do
-      assert(found[about.name] or about.label, about.name)
+      local may_lack = about.name:find "^/thread/" or about.help:find "bpf.metrics"
+      assert(found[about.name] or about.label or may_lack, about.name)
       assert.matches("^/%l+/[%l%-]+:%l+$", about.name)
       assert.is_true(#about.help > 0 and about.unit ~= nil)
     end
@@ -259,6 +261,103 @@ describe("metrics of several shards", function()
       assert.equal(4, snap:shard(2)[name])
       assert.matches('spec_added_total{who="a"} 7\n', metrics.text {names = {name}})
     end, {shards = 2})
+  end)
+end)
+
+-- ---- what the kernel tells ----------------------------------------------------------------------
+
+-- Recv-Q and Send-Q of a listening socket, as ss(8) has them.
+local function queues_of(port)
+  local pipe = io.popen(("ss -Hlnt 'sport = :%s' 2>/dev/null"):format(port))
+  local queued, max = pipe:read("*a"):match "^LISTEN%s+(%d+)%s+(%d+)"
+  pipe:close()
+  return tonumber(queued), tonumber(max)
+end
+
+H.on("uring", "metrics of the kernel", function(it)
+  it("tell what waits to be accepted, as ss does", function()
+    local listener = assert(net.listen("127.0.0.1:0", {backlog = 6}))
+    local addr, conns = listener:addr(), {}
+    local function told()
+      local snap = metrics.read()
+      return by(snap, "/net/accept-queue:connections", "listener") [addr],
+        by(snap, "/net/accept-queue-max:connections", "listener") [addr]
+    end
+    assert.same({0, 6}, {told()})
+    for i = 1, 5 do
+      conns[i] = assert(net.connect(addr))
+    end
+    assert.same({5, 6}, {told()})
+    local queued, max = queues_of(addr:match ":(%d+)$")
+    if queued then
+      assert.same({queued, max}, {told()})
+    end
+    conns[6] = assert(listener:accept())
+    rl.sleep(0.01)
+    assert.equal(0, (told()))                    -- one accept takes them all
+    assert.matches('ringlet_net_accept_queue{shard="1",listener="' .. addr .. '"} 0\n',
+      metrics.text {names = {"/net/accept-queue"}})
+    listener:close()
+    rl.sleep(0.01)
+    assert.is_nil((told()))
+    for _, conn in ipairs(conns) do
+      conn:close()
+    end
+  end)
+
+  it("tell what waits at listeners of another shard, which is stuck", function()
+    local _, addr = rl.spawn_on(2, function()
+      local net_, rl_ = require "ringlet.net", require "ringlet"
+      local listener = assert(net_.listen "127.0.0.1:0")
+      local function close()
+        rl_.sleep(0.3)
+        listener:close()
+      end
+      rl_.go(close)
+      return listener:addr()
+    end):join()
+    local conn = assert(net.connect(addr))
+    rl.spawn_on(2, function()
+      local rl_ = require "ringlet"
+      local until_ = rl_.now() + 0.1
+      while rl_.now() < until_ do end
+    end)
+    rl.sleep(0.02)
+    local list = metrics.read():series "/net/accept-queue:connections"
+    local mine
+    for _, s in ipairs(list) do
+      mine = s.labels.listener == addr and s or mine
+    end
+    assert.equal(2, mine.shard)
+    assert.equal(1, mine.value)
+    conn:close()
+  end, {shards = 2})
+
+  it("tell how long threads run and wait for a CPU", function()
+    local before = metrics.read()
+    if not before["/thread/runs:runs"] then
+      return -- a kernel without schedstat
+    end
+    local until_ = os.clock() + 0.03
+    while os.clock() < until_ do end
+    rl.sleep(0.001)
+    local after = metrics.read()
+    assert.is_true(after["/thread/cpu:seconds"] - before["/thread/cpu:seconds"] >= 0.029)
+    assert.is_true(after["/thread/delay:seconds"] >= before["/thread/delay:seconds"])
+    assert.is_true(after["/thread/runs:runs"] > before["/thread/runs:runs"])
+    assert.equal("float", after:kind "/thread/delay:seconds")
+  end)
+end)
+
+H.sim("metrics of the kernel", function(it)
+  it("are not there where there is none", function()
+    local listener = net.listen ":80"
+    local snap = metrics.read()
+    assert.is_nil(snap["/thread/runs:runs"])
+    assert.is_nil(snap["/thread/delay:seconds"])
+    assert.same({}, snap:series "/net/accept-queue:connections")
+    assert.matches("# TYPE ringlet_thread_delay_seconds_total counter\n#", metrics.text())
+    listener:close()
   end)
 end)
 

@@ -5,7 +5,7 @@ local E = require "spec.exposition"
 local H = require "spec.helper"
 local P = require "spec.process"
 local http = require "ringlet.http"
-local json = require "spec.json_read"
+local json = require "ringlet.json_read"
 local metrics = require "ringlet.metrics"
 local rl = require "ringlet"
 
@@ -68,7 +68,7 @@ describe("examples/monitoring", function()
 
   it("has a dashboard of all that is measured", function()
     local text = read "dashboard.json"
-    local board = json.read(text)
+    local board = assert(json.decode(text))
     local asked, ids = {}, {}
     for _, panel in ipairs(board.panels) do
       assert.is_true(#panel.title > 0 and not ids[panel.id])

@@ -4,7 +4,7 @@ local H = require "spec.helper"
 local http = require "ringlet.http"
 local metrics = require "ringlet.metrics"
 local otlp = require "ringlet.otlp"
-local read = require "spec.json_read".read
+local read = require "ringlet.json_read".decode
 local rl = require "ringlet"
 
 local function span(i)

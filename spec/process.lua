@@ -48,6 +48,7 @@ end
 local function pause()
   if rl.self() then rl.sleep(0.02) else os.execute "sleep 0.02" end
 end
+M.pause = pause
 
 local function read(path)
   local f = io.open(path, "rb")
@@ -64,19 +65,24 @@ function M.write(path, text)
   return path
 end
 
--- Start a program in the background, for a minute at most, and wait until what it has written
+function M.is_alive(pid)
+  return M.output(("kill -0 %s 2>/dev/null && echo yes"):format(pid)) ~= ""
+end
+
+-- Start a program in the background, for three minutes at most, and wait until what it has written
 -- matches `pattern`. What the pattern captures; the process, to be given to M.stop.
 function M.start(command, pattern)
   local out = os.tmpname()
-  local pid = M.output(("timeout -s KILL 60 %s >%s 2>&1 </dev/null & echo $!")
+  local pid = M.output(("timeout -s KILL 180 %s >%s 2>&1 </dev/null & echo $!")
     :format(command, out)):match "%d+"
-  local found
-  for _ = 1, 500 do
+  local process = {pid = pid, out = out}
+  local found, alive
+  for _ = 1, 3000 do
+    alive = M.is_alive(pid)
     found = read(out):match(pattern)
-    if found then break end
+    if found or not alive then break end
     pause()
   end
-  local process = {pid = pid, out = out}
   if not found then
     local text = read(out)
     M.stop(process)
@@ -85,15 +91,11 @@ function M.start(command, pattern)
   return found, process
 end
 
-local function is_alive(process)
-  return M.output(("kill -0 %s 2>/dev/null && echo yes"):format(process.pid)) ~= ""
-end
-
 -- End it; what it has written.
 function M.stop(process)
   os.execute("kill " .. process.pid .. " 2>/dev/null")
   for _ = 1, 500 do
-    if not is_alive(process) then break end
+    if not M.is_alive(process.pid) then break end
     pause()
   end
   local text = read(process.out)

@@ -5,7 +5,6 @@ local rl = require "ringlet"
 local H = require "spec.helper"
 local chrome_check = require "spec.chrome_check"
 local trace = require "ringlet.trace"
-local quote = require "ringlet.trace_chrome".quote
 
 -- lua-cjson is the stricter of the two; the other comes with busted.
 local has_json, json = pcall(require, "cjson")
@@ -161,13 +160,6 @@ describe("Chrome trace events", function()
       for _, slice in ipairs(by.X) do seen[slice.tid] = true end
       assert.is_true(seen[1] and seen[2])
     end, {backend = "uring", shards = 2})
-  end)
-
-  it("quote strings as JSON does", function()
-    assert.equal('"a\\"b\\\\c\\n\\u0000\\u001f\\u007f"', quote "a\"b\\c\n\0\31\127")
-    assert.equal('"\239\191\189\239\191\189"', quote "\192\128") -- an overlong NUL
-    assert.equal('"\244\143\191\191"', quote "\244\143\191\191")
-    assert.equal('"' .. ("\239\191\189"):rep(4) .. '"', quote "\244\144\128\128")
   end)
 end)
 

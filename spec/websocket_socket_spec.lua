@@ -444,7 +444,7 @@ local WRONG = {
   {"a frame of 2^62 bytes", "\130\255\64\0\0\0\0\0\0\0\0\0\0\0", 1009},
 }
 
-H.both("a peer", function(it)
+H.both("a peer", function(it, backend)
   for _, case in ipairs(WRONG) do
     it("is refused for " .. case[1], function()
       local seen = rl.chan(1)
@@ -532,7 +532,7 @@ H.both("a peer", function(it)
     local ws, conn = wire.client({close_timeout = 0.1})
     local from = rl.now()
     assert.is_true(ws:close())
-    assert.is_true(rl.now() - from >= 0.1 and rl.now() - from < 1)
+    assert.is_true(rl.now() - from >= 0.1 and rl.now() - from < H.limit(0.2, backend))
     assert.equal(1006, ws.close_code)
     conn:close()
   end)
