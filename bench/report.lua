@@ -4,7 +4,9 @@
 -- its quartiles are those of the ratios within one round. A target that only the better quartile
 -- reaches is "met within spread".
 
-local rows = dofile((arg[0]:match "^.*/" or "") .. "rows.lua")
+local here = arg[0]:match "^.*/" or ""
+local rows, statistics = dofile(here .. "rows.lua"), dofile(here .. "statistics.lua")
+local number, summary, with_spread = statistics.number, statistics.summary, statistics.with_spread
 
 local function read_results(path)
   local results, order = {}, {}
@@ -26,48 +28,6 @@ local function read_results(path)
   return results, order
 end
 
-local function sorted_values(by_round)
-  local values = {}
-  for _, value in pairs(by_round or {}) do values[#values + 1] = value end
-  table.sort(values)
-  return values
-end
-
--- Linear interpolation between closest ranks.
-local function quantile(sorted, q)
-  local position = 1 + (#sorted - 1) * q
-  local low = math.floor(position)
-  local high = math.min(low + 1, #sorted)
-  return sorted[low] + (sorted[high] - sorted[low]) * (position - low)
-end
-
-local function summary(by_round)
-  local values = sorted_values(by_round)
-  if #values == 0 then return nil end
-  return { median = quantile(values, 0.5), q1 = quantile(values, 0.25),
-           q3 = quantile(values, 0.75), n = #values }
-end
-
-local function ratio_summary(subject, peer)
-  local by_round = {}
-  for round, value in pairs(subject or {}) do
-    if peer and peer[round] then by_round[round] = value / peer[round] end
-  end
-  local ratios, s, p = summary(by_round), summary(subject), summary(peer)
-  if not ratios then return nil end
-  ratios.median = s.median / p.median
-  return ratios
-end
-
-local function number(value)
-  if value >= 1000 then return (string.format("%.0f", value)) end
-  return (string.format(value >= 100 and "%.0f" or value >= 10 and "%.1f" or "%.3g", value))
-end
-
-local function with_spread(s)
-  return string.format("%s [%s-%s]", number(s.median), number(s.q1), number(s.q3))
-end
-
 local function verdict(s, limit)
   if s.median <= limit then return "met" end
   if s.q1 <= limit then return "met within spread" end
@@ -81,7 +41,7 @@ local function print_target(row, result, target)
   if mine then
     cells[3] = with_spread(mine) .. " " .. result.unit
     if peer then
-      local ratio, theirs = ratio_summary(result.impls[subject], result.impls[peer]),
+      local ratio, theirs = statistics.ratio(result.impls[subject], result.impls[peer]),
         summary(result.impls[peer])
       cells[4] = theirs and peer .. " " .. with_spread(theirs) or peer .. ": no result"
       cells[5] = ratio and with_spread(ratio) or "-"

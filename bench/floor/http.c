@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // http: what the HTTP parser costs, in ns a message, best of a few rounds. By hand:
-//   cc -std=gnu11 -O2 -Isrc -o /tmp/http bench/floor/http.c src/base/http*.c && /tmp/http
+//   cc -std=gnu11 -O2 -Isrc -o build/floor bench/floor/http.c src/base/http*.c && build/floor
 #include "base/http_body.h"
 #include "base/http_date.h"
 #include "base/http_text.h"

@@ -4,29 +4,12 @@
 local lib = dofile((arg[0]:match "^.*/" or "") .. "lib.lua")
 local rl = lib.rl
 
-local function pingpong_rounds(rounds)
-  local ping, pong = rl.chan(), rl.chan()
-  local echo = rl.go(function()
-    while true do
-      local v = ping:recv()
-      if v == nil then return end
-      pong:send(v)
-    end
-  end)
-  for i = 1, rounds do
-    ping:send(i)
-    if pong:recv() ~= i then lib.check(false, "pingpong") end
-  end
-  ping:close()
-  echo:join()
-end
-
 --- A round trip over two unbuffered channels.
 local function pingpong()
   local rounds = lib.scaled(1000000)
-  pingpong_rounds(math.floor(rounds / 10))
+  lib.pingpong(math.floor(rounds / 10))
   local watch = lib.start()
-  pingpong_rounds(rounds)
+  lib.pingpong(rounds)
   watch.per_op("pingpong", rounds)
 end
 

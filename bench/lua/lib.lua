@@ -58,6 +58,24 @@ function lib.check(ok, what)
   if not ok then error("wrong result: " .. what, 2) end
 end
 
+--- A value goes to another task and comes back, over two unbuffered channels, so many times.
+function lib.pingpong(rounds)
+  local ping, pong = rl.chan(), rl.chan()
+  local echo = rl.go(function()
+    while true do
+      local v = ping:recv()
+      if v == nil then return end
+      pong:send(v)
+    end
+  end)
+  for i = 1, rounds do
+    ping:send(i)
+    if pong:recv() ~= i then lib.check(false, "pingpong") end
+  end
+  ping:close()
+  echo:join()
+end
+
 --- The bench named by the first command-line argument.
 function lib.choose(benches)
   local name = arg[1]

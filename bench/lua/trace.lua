@@ -8,23 +8,6 @@ local trace = require "ringlet.trace"
 
 local TURNS = 9
 
-local function pingpong(rounds)
-  local ping, pong = rl.chan(), rl.chan()
-  local echo = rl.go(function()
-    while true do
-      local v = ping:recv()
-      if v == nil then return end
-      pong:send(v)
-    end
-  end)
-  for i = 1, rounds do
-    ping:send(i)
-    if pong:recv() ~= i then lib.check(false, "pingpong") end
-  end
-  ping:close()
-  echo:join()
-end
-
 local function spawn(n)
   local list = {}
   for _ = 1, n / 100 do
@@ -62,7 +45,7 @@ end
 
 lib.main {
   trace = function()
-    compare("trace", pingpong, lib.scaled(100000), record)
+    compare("trace", lib.pingpong, lib.scaled(100000), record)
     compare("trace_spawn", spawn, lib.scaled(100000), record)
     compare("trace_hook", spawn, lib.scaled(100000), function()
       local n = 0
@@ -71,7 +54,7 @@ lib.main {
   end,
   trace_dump = function()
     trace.start()
-    pingpong(200000) -- the ring is full
+    lib.pingpong(200000) -- the ring is full
     trace.stop()
     local slices, last, over = {}, lib.cpu(), false -- CPU: others may use the core
     rl.go(function()
