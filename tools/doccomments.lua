@@ -12,8 +12,8 @@
 --
 -- Several files may belong to one module: their blocks are joined. What `require "ringlet"` gives
 -- is read from the table in init.lua (`chan = chan.new`), what `ringlet.shared`, `ringlet.http`,
--- `ringlet.metrics` and `ringlet.trace` give from those in shared.lua, http.lua and so on: only
--- what is named there is public.
+-- `ringlet.metrics`, `ringlet.trace` and `ringlet.bpf` give from those in shared.lua, http.lua and
+-- so on: only what is named there is public.
 
 local M = {}
 
@@ -497,7 +497,7 @@ local function paths_in_order()
 end
 
 -- The modules that are lists of what others have.
-local LISTS = {"shared", "http", "metrics", "trace", "init"}
+local LISTS = {"shared", "http", "metrics", "trace", "bpf", "init"}
 
 -- The documented modules of the tree, the full names of the classes ({conn = "ringlet.conn"}), and
 -- what is wrong with the comments, as a list of texts. Runs from the root of the tree.
