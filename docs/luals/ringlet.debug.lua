@@ -35,7 +35,8 @@ local M = {}
 ---
 ---A description is a table with
 ---
----- `id`, `shard`; `name` and `labels` (nil if it has none); `daemon`, a boolean
+---- `id`, `shard`; `name` and `labels` (nil if it has none); `daemon`, a boolean; `priority` of one
+---  that is not normal
 ---- `state`: "running", "runnable", "waiting" or "new" (it had no turn yet)
 ---- of one that waits `reason`, as in `task:status`; `since`, for how many seconds; `object`, on
 ---  what, as text; `others`, how many other tasks wait for the same (10,000 at most are counted);

@@ -40,6 +40,7 @@
 --   lua/ringlet/retry.lua
 --   lua/ringlet/retry_budget.lua
 --   lua/ringlet/run_stop.lua
+--   lua/ringlet/scheduling.lua
 --   lua/ringlet/tables.lua
 --   lua/ringlet/travel.lua
 
@@ -91,6 +92,24 @@ function task:name(s) end
 ---@return string
 ---@return string|nil # what it is parked for: "chan receive", "sleep" and so on
 function task:status() end
+
+---Set the priority of the task, or ask for it. What is critical is run before what is normal, and
+---that before the background; nobody starves: after 16 runs of tasks of a higher priority in a row
+---one of a lower one is due. While there are critical tasks, or background ones, a task that goes
+---before the running one need not wait until that gives up its turn: it is interrupted after a
+---millisecond or two, unless it is compiled code or C. The tasks it starts from then on have its
+---priority.
+---
+---Does not park.
+---
+---Raises on another name.
+---
+---```lua
+---rl.self():priority "background"
+---```
+---@param name? string "critical", "normal" or "background"
+---@return string|nil # the priority; nil when the task is over
+function task:priority(name) end
 
 ---Set a label of the task, or ask for one. The tasks it starts from then on have it too, as they
 ---have all of its labels: so tasks can be counted by what they are for, see `ringlet.metrics`. A
@@ -2435,10 +2454,18 @@ function M.shard_init(fn) end
 ---`on_stall`; 0: never. Not without `preempt`, nor on sim (1)
 ---@field stall_after? number
 ---called when a shard has stalled and when that is over, with {shard=, task= its number, seconds=
----that it has lasted, over=}, and then where="file:line" and traceback if the task could be
----interrupted; must not park. The first shard calls it; while that is stalled, another calls its
----copy. With one shard it is called only when the stall is over
+---that it has lasted, waited= how many of them it had no CPU, over=}, and then where="file:line"
+---and traceback if the task could be interrupted; must not park. The first shard calls it; while
+---that is stalled, another calls its copy. With one shard it is called only when the stall is over
 ---@field on_stall? fun(event: table)
+---seconds after which a shard that is ready to run and gets no CPU is starved: hooks of "starved"
+---hear of it, and it is counted; false or 0: never. Not without `preempt`, nor on sim (0.05)
+---@field starved? number|boolean
+---how the kernel schedules the shards' threads: {policy= "other", "batch", "idle", "fifo" or "rr",
+---priority= 1 to 99 of the last two, 98 with `preempt`, nice= -20 to 19 and slice= seconds from
+---0.0001 to 0.1 of the first two, shards= {[i] = the same for one shard, or false}, optional= go on
+---without what the system refuses, keep= shard 1's thread stays so when the run ends}; not on sim
+---@field sched? table
 ---called with what has not ended when the grace after `stop` is over: a list of {shard=, id=,
 ---name=, reason=, object=, seconds=, where=, traceback=} for tasks, {shard=, silent=true} for a
 ---shard that does not answer, {shard=, left=true} for one that was left behind; must not park. By
@@ -2459,7 +2486,8 @@ function M.shard_init(fn) end
 ---Does not park.
 ---
 ---Raises main's error, unchanged; "deadlock: ..." with a line for each task when all are parked and
----nothing can wake one; "interrupted!"; when the backend cannot be opened.
+---nothing can wake one; "interrupted!"; when the backend cannot be opened, or the system refuses
+---what `pin`, `numa` or `sched` ask for.
 ---
 ---Source: the Go runtime: main, checkdead, asynchronous preemption (proposal 24543); signal(7).
 ---@param main fun(...: any): any
@@ -2847,6 +2875,9 @@ function M.race(fns) end
 ---times in this run that this shard was stalled: a task gave up no turn for `stall_after`
 ---@field stalls integer
 ---@field stalled integer shards of the run that are now
+---times in this run that this shard was ready to run and got no CPU for `starved`
+---@field starvations integer
+---@field starved number seconds of that
 ---@field handles integer open connections, listeners and the like
 ---@field timers integer pending timeouts, sleeps, timers and tickers
 ---@field ops integer operations the kernel has not completed
@@ -3202,6 +3233,8 @@ function M.hedge(opts, fn, ...) end
 ---Events, and what the function is given: "create" (task), when a task is made; "end" (task, ok,
 ---err), once for each task that was made since or lived then; "park" (id, reason), when a task
 ---waits from now on; "unpark" (id), when one goes on; "stall" (event), as `opts.on_stall` of `run`;
+---"starved" (event), when the kernel gives a shard no CPU, though it could run, for `opts.starved`
+---of `run`, and when that is over: {shard=, seconds=, over=}, on the same shards as "stall";
 ---"overrun" (task, text), as its `opts.on_overrun`; "gc" (kilobytes), when the collector has been
 ---through everything in idle time.
 ---
@@ -3668,6 +3701,26 @@ function M.stopping() end
 ---Does not park.
 ---@param grace? number seconds, by default the option of `run`; 0: cancel at once
 function M.stop(grace) end
+
+---How the kernel schedules a shard's thread now, whoever decided it.
+---
+---Does not park.
+---
+---Raises when there is no such shard.
+---
+---Source: sched(7), sched_getattr(2).
+---
+---Returns {policy= "other", "batch", "idle", "fifo", "rr", or another that was given from outside,
+---priority= of "fifo" and "rr", nice=, slice= seconds, of "other" and "batch" where the kernel
+---tells, thread= its number}.
+---
+---Or nil, message, "ECLOSED", no run is active; "ESRCH", the shard has ended.
+---@param shard? integer its number; this one without it
+---@return table|nil
+---@return string|nil
+---@return string|nil
+---@overload fun(shard?: integer): nil, string, string
+function M.sched(shard) end
 
 ---Make a table empty, whatever its metatable is, and keep its memory. The metatable stays.
 ---

@@ -323,6 +323,20 @@ function conn:keepalive(t) end
 ---@overload fun(self: ringlet.conn, name?: string): nil, string, string
 function conn:class(name) end
 
+---Set the priority with which what this connection brings is handled, or ask for it. Once set, it
+---is not told from the bytes any more (`classify` of `net.serve`). The task of a connection that
+---has one gets it too.
+---
+---Does not park.
+---
+---Raises on another name.
+---@param name? string "critical", "normal" or "background", see `task:priority`
+---@return string|nil # the priority it has now
+---@return string|nil # message
+---@return string|nil # "ECLOSED"
+---@overload fun(self: ringlet.conn, name?: string): nil, string, string
+function conn:priority(name) end
+
 ---A heartbeat of the peer has come. From the first one on - or from the beginning, if the server
 ---sends some - one is expected every 10 s (`every`); when it is more than 5 s late (`late`) the
 ---weight of the connection is halved, and doubled again by the next that is not.
@@ -395,7 +409,8 @@ function server:join(timeout) end
 ---behind the answer to their next request, or when that does not come for `idle_timeout`.
 ---
 ---A client whose handshake ends in the moment between the last accept and the close is reset,
----unless the kernel may move it to another listener (`net.ipv4.tcp_migrate_req`).
+---unless the kernel may move it to another listener: `net.ipv4.tcp_migrate_req`, or the option
+---`steer`, with which the kernel also moves what is queued, as long as another shard serves.
 ---
 ---Parks until the shard accepts no more.
 ---
@@ -464,6 +479,9 @@ function server:weight(conn) end
 ---@field refused integer connections closed at once because of `max_per_address`
 ---@field evicted integer connections given up because of the load
 ---@field late integer heartbeats that came too late, or not at all
+---with `classify`, on one shard: {critical =, normal =, background =} messages so far, and `over`,
+---those that the budget made normal; else empty
+---@field classes table
 ---@field shards table shard -> these counters of that shard
 
 ---Counters of the server. Those of other shards are as of the last connection that began or ended
@@ -578,6 +596,13 @@ function M.listen(addr, opts) end
 ---@field write_high_water? integer bytes queued, from which on `conn:write` parks (65536)
 ---@field total_timeout? number seconds a connection may live
 ---@field buffers? boolean `on_data` gets slices instead of strings (false)
+---{paths =, ports =, fn =, budget =}: priorities for what comes, told from its first bytes when
+---they are received. `paths`: of requests of HTTP, {["/pay"] = "critical", ["/bulk/*"] =
+---"background"}; the longest that matches counts. `ports`: of servers, for what nothing else tells.
+---`fn(bytes, conn)` gives a priority or nil for what no path tells; it is called in the loop, and
+---must not park. `budget`: critical messages a second (any number); more are normal. What is
+---critical is handled first, and interrupts what computes, see `task:priority`
+---@field classify? table
 ---@field daemon? boolean it does not keep run alive (false)
 ---@field name? string for dumps
 ---where connections are served: "all"; a list of shards; or a number of them, of which this one is
@@ -589,6 +614,9 @@ function M.listen(addr, opts) end
 ---of "handover": to the shard with the "fewest" connections, or in "turn"; a stalled one is passed
 ---over ("fewest")
 ---@field placement? string
+---what `bpf.steer` gives, with several shards: the kernel places new connections as that says,
+---instead of by a hash; where one shard serves it changes nothing
+---@field steer? table
 
 ---Serve connections. A running server keeps `run` alive until `server:stop`.
 ---
