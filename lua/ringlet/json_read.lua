@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- cli_json: JSON as a process of ours sends it, read. null is nil; arrays and objects are tables.
+-- json_read: JSON text (RFC 8259) as a Lua value. null is nil; arrays and objects are tables.
 --
 -- Invariant: whatever the text is, it gives a value or nil and a message; nothing is raised.
+
+local utf8 = require "ringlet.utf8"
 
 local M = {}
 
@@ -16,18 +18,6 @@ local function fail(at, what)
   error({at = at, what = what}, 0)
 end
 
-local function utf8(n)
-  if n < 0x80 then
-    return string.char(n)
-  elseif n < 0x800 then
-    return string.char(0xc0 + math.floor(n / 64), 0x80 + n % 64)
-  elseif n < 0x10000 then
-    return string.char(0xe0 + math.floor(n / 4096), 0x80 + math.floor(n / 64) % 64, 0x80 + n % 64)
-  end
-  return string.char(0xf0 + math.floor(n / 262144), 0x80 + math.floor(n / 4096) % 64,
-    0x80 + math.floor(n / 64) % 64, 0x80 + n % 64)
-end
-
 -- The character of an escape whose letter is at `at`, and where it ends.
 local function escaped(text, at)
   local plain = ESCAPES[text:sub(at, at)]
@@ -37,18 +27,20 @@ local function escaped(text, at)
   local n = tonumber(text:match("^u(%x%x%x%x)", at) or fail(at, "no such escape"), 16)
   local low = n >= 0xd800 and n < 0xdc00 and text:match("^\\u([dD][c-fC-F]%x%x)", at + 5)
   if low then
-    return utf8((n - 0xd800) * 1024 + tonumber(low, 16) - 0xdc00 + 0x10000), at + 11
+    return utf8.char((n - 0xd800) * 1024 + tonumber(low, 16) - 0xdc00 + 0x10000), at + 11
   end
-  return utf8(n), at + 5
+  return utf8.char(n), at + 5
 end
 
 local function string_at(text, at)
   local from, parts = at + 1, nil
   while true do
-    local stop = text:find('["\\]', from) or fail(at, "a string without an end")
-    local piece = text:sub(from, stop - 1)
-    if text:sub(stop, stop) == '"' then
+    local stop = text:find('[%z\1-\31"\\]', from) or fail(at, "a string without an end")
+    local piece, c = text:sub(from, stop - 1), text:sub(stop, stop)
+    if c == '"' then
       return parts and table.concat(parts) .. piece or piece, stop + 1
+    elseif c ~= "\\" then
+      fail(stop, "a control character")
     end
     parts = parts or {}
     parts[#parts + 1] = piece
@@ -104,6 +96,9 @@ local function object_at(text, at, depth)
     if text:sub(at, at) ~= ":" then
       fail(at, "':' expected")
     end
+    if fields[name] ~= nil then
+      fail(at, "a name twice")
+    end
     fields[name], at = value_at(text, skip(text, at + 1), depth)
     at, stop = following(text, at, "}")
   end
@@ -128,7 +123,10 @@ function value_at(text, at, depth)
     return WORDS[word] == nil and fail(at, "no value") or WORDS[word], at + #word
   end
   local number = text:match("^%-?%d[%d.eE+-]*", at)
-  return tonumber(number) or fail(at, "no value"), at + #(number or "")
+  if not tonumber(number) or number:find "^%-?0%d" then
+    fail(at, "no value")
+  end
+  return tonumber(number), at + #number
 end
 
 local function whole(text)
