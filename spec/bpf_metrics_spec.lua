@@ -55,17 +55,6 @@ local function connect(addr, n)
   end
 end
 
--- Until it is so; a child or a timer of the kernel's may take a moment.
-local function eventually(what, fn)
-  for _ = 1, 500 do
-    if fn() then
-      return
-    end
-    rl.sleep(0.01)
-  end
-  error("not within 5 s: " .. what, 2)
-end
-
 local function attached(ids)
   local n = 0
   for _, id in ipairs(ids) do
@@ -173,12 +162,12 @@ block("bpf.metrics", function(it)
       local addr = listener:addr()
       local first, second = assert(net.connect(addr)), assert(net.connect(addr))
       local third = rl.go(net.connect, addr)
-      eventually("a third connect", function() return m:read().connects == 3 end)
+      H.eventually("a third connect", function() return m:read().connects == 3 end)
       local reading = m:read()
       assert.equal(2, reading.established)
       assert.equal(0, reading.failed)
       third:cancel()
-      eventually("one that failed", function() return m:read().failed == 1 end)
+      H.eventually("one that failed", function() return m:read().failed == 1 end)
       assert.equal(2, m:read().established)
       first:abort()
       second:abort()
@@ -277,7 +266,7 @@ block("bpf.metrics", function(it)
     with({"tcp_connect", pids = {pid}}, function(m)
       assert(io.open(go, "w")):close()
       net.connect(NOWHERE)
-      eventually("20 connects of the other", function()
+      H.eventually("20 connects of the other", function()
         return m:read().processes[pid].failed == 20
       end)
       os.remove(go)
@@ -465,7 +454,7 @@ block("bpf.metrics, in other ways", function(it)
     assert.matches(", closed$", tostring(m))
     assert.equal("ECLOSED", (select(3, m:read())))
     assert.equal("ECLOSED", (select(3, m:stats())))
-    eventually("nothing attached", function() return attached(ids) == 0 end)
+    H.eventually("nothing attached", function() return attached(ids) == 0 end)
     local text = B.run([[
       local bpf = require "ringlet.bpf"
       local m = assert(bpf.metrics {"runqlat", "tcp_connect"})
@@ -477,7 +466,7 @@ block("bpf.metrics, in other ways", function(it)
       ids[#ids + 1] = id
     end
     assert.equal(4, #ids)
-    eventually("nothing attached", function() return attached(ids) == 0 end)
+    H.eventually("nothing attached", function() return attached(ids) == 0 end)
   end)
 
   it("tells what it costs", function()

@@ -145,6 +145,22 @@ function H.pack(...)
   return {n = select("#", ...), ...}
 end
 
+-- Wait, in a task, until `fact()` is true, and return what it gave. For what another thread or
+-- process does: that takes as long as it takes; after 30 s the test fails with `what` did not come.
+function H.eventually(what, fact)
+  local due = rl.now() + 30
+  while true do
+    local value = fact()
+    if value then
+      return value
+    end
+    if rl.now() > due then
+      error("not within 30 s: " .. what, 2)
+    end
+    rl.sleep(0.005)
+  end
+end
+
 -- The message of the error `fn(...)` raises; fails when it raises none.
 function H.raises(fn, ...)
   local ok, err = pcall(fn, ...)
@@ -197,8 +213,6 @@ local function without_overruns(text)
   end
   return table.concat(out)
 end
-
-H.interpreter = interpreter
 
 -- Run `source` as a script of the interpreter that runs the specs, at most 60 s. Returns what it
 -- wrote to both streams and its exit code (128 + n: killed by signal n, as shells have it).

@@ -8,15 +8,6 @@ local core = require "ringlet.core"
 
 local function nothing() end
 
--- Wait for something that another thread does, 5 s at most.
-local function await(what)
-  local limit = rl.now() + 5
-  while not what() and rl.now() < limit do
-    rl.sleep(0.005)
-  end
-  assert.is_true(what())
-end
-
 -- A FIFO: fn(gate.name) blocks in a helper until gate.open() was called.
 local function new_gate()
   local name = os.tmpname()
@@ -122,7 +113,7 @@ H.both("offload", function(it, backend)
         in_the_helper()
       end)
     end)
-    await(function() return reported ~= nil end)
+    H.eventually("a report", function() return reported ~= nil end)
     assert.truthy(reported:find("in a helper thread:\nstack traceback", 1, true))
     assert.equal(reported, task:traceback())
     rl.on_error(nil)
@@ -224,7 +215,7 @@ H.both("offload", function(it, backend)
     rl.on_error(function(err) reported = err end)
     pool:submit(function() error("unheard") end)
     H.collect()
-    await(function() return reported ~= nil end)
+    H.eventually("a report", function() return reported ~= nil end)
     assert.truthy(reported:find("unheard", 1, true))
     rl.on_error(nil)
     pool:close()
@@ -240,7 +231,7 @@ H.both("offload", function(it, backend)
     assert.equal("ECLOSED", select(3, pool:submit(nothing)))
     assert.equal("ECLOSED", select(3, pool:try_submit(nothing)))
     assert.truthy(tostring(pool):find("^ringlet.offload_pool: mine, %d of 2 threads"))
-    await(function() return pool:threads() == 0 end)
+    H.eventually("threads: 0", function() return pool:threads() == 0 end)
   end)
 
   it("is used by jobs: a pool travels", function()
@@ -450,7 +441,7 @@ H.on("uring", "offload, threads", function(it)
     for i = 1, 8 do
       gates[i].open()
     end
-    await(function() return done == 8 end)
+    H.eventually("all eight", function() return done == 8 end)
     for i = 1, 8 do
       gates[i].remove()
     end
@@ -473,7 +464,7 @@ H.on("uring", "offload, threads", function(it)
     assert.equal(5, most)
     assert.equal(5, pool:stats().peak)
     pool:close()
-    await(function() return pool:threads() == 0 end)
+    H.eventually("threads: 0", function() return pool:threads() == 0 end)
   end, {timeout = 20})
 
   it("shrinks when it is idle, and grows again", function()
@@ -485,10 +476,10 @@ H.on("uring", "offload, threads", function(it)
         end
       end)
       assert.equal(4, pool:stats().peak)
-      await(function() return pool:threads() == 1 end)
+      H.eventually("threads: 1", function() return pool:threads() == 1 end)
     end
     pool:close()
-    await(function() return pool:threads() == 0 end)
+    H.eventually("threads: 0", function() return pool:threads() == 0 end)
   end)
 
   it("loses threads when it is made smaller", function()
@@ -499,7 +490,7 @@ H.on("uring", "offload, threads", function(it)
       end
     end)
     pool:resize(2)
-    await(function() return pool:threads() == 2 end)
+    H.eventually("threads: 2", function() return pool:threads() == 2 end)
     assert.equal(1, pool:run(function() return 1 end))
     pool:close()
   end)
@@ -507,12 +498,12 @@ H.on("uring", "offload, threads", function(it)
   it("lets a cancelled task go on at once; the result of what blocks is dropped", function()
     local gate, pool = new_gate(), rl.offload_pool{max_threads = 1}
     local task = rl.go(function() pool:run(pass, gate.name) end)
-    await(function() return pool:stats().running == 1 end)
+    H.eventually("running: 1", function() return pool:stats().running == 1 end)
     task:cancel("enough")
     assert.same({true, "enough"}, {rl.is_cancel(select(2, task:join()))})
     assert.equal(1, pool:stats().running)
     gate.open()
-    await(function() return pool:stats().running == 0 end)
+    H.eventually("running: 0", function() return pool:stats().running == 0 end)
     assert.equal(2, pool:run(function() return 2 end))
     pool:close()
     gate.remove()
@@ -526,11 +517,11 @@ H.on("uring", "offload, threads", function(it)
         while true do pcall(function() while true do end end) end
       end)
     end)
-    await(function() return pool:stats().running == 1 end)
+    H.eventually("running: 1", function() return pool:stats().running == 1 end)
     rl.sleep(0.02) -- it has begun its loop by now; otherwise the call ends before it, and well
     task:cancel()
     assert.is_true(rl.is_cancel(select(2, task:join())))
-    await(function() return pool:stats().running == 0 end)
+    H.eventually("running: 0", function() return pool:stats().running == 0 end)
     assert.equal(3, pool:run(function() return 3 end))
     pool:close()
   end)
@@ -558,7 +549,7 @@ H.on("uring", "offload, threads", function(it)
   it("fails those that wait when it is closed", function()
     local gate, pool = new_gate(), rl.offload_pool{max_threads = 1, queue = 1}
     local running = pool:submit(pass, gate.name)
-    await(function() return pool:stats().running == 1 end)
+    H.eventually("running: 1", function() return pool:stats().running == 1 end)
     local queued = assert(pool:try_submit(nothing))
     local code
     local task = rl.go(function() code = select(3, pool:run(nothing)) end)
@@ -569,7 +560,7 @@ H.on("uring", "offload, threads", function(it)
     assert.equal("ECLOSED", rl.code(select(2, queued:join())))
     gate.open()
     assert.same({true, "go"}, {running:join()})
-    await(function() return pool:threads() == 0 end)
+    H.eventually("threads: 0", function() return pool:threads() == 0 end)
     gate.remove()
   end)
 
