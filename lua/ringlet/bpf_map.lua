@@ -94,21 +94,47 @@ local function blame(fn, ...)
   return raised(pcall(fn, ...))
 end
 
+-- The value of a key. Called last, as `write` is: who is blamed is the caller's caller.
+local function read(self, doing, key, is_raw, takes)
+  local x = self.x
+  if not x then
+    return closed()
+  end
+  local v, code = blame(library.map_get, x, key, is_raw, takes)
+  if v == nil then
+    return failed(self, code, doing)
+  end
+  return v
+end
+
+local function write(self, key, value, flag, is_raw)
+  local x, flags = self.x, FLAGS[flag or "any"]
+  if not flags then
+    error("flag must be 'any', 'new' or 'exist', not " .. tostring(flag), 2)
+  elseif not x then
+    return closed()
+  end
+  if self.holds and not is_raw then
+    local code
+    value, code = held(value)
+    if not value then
+      return failed(self, code, "writing")
+    end
+  end
+  local ok, code = blame(library.map_set, x, key, value, flags, is_raw)
+  if ok then
+    return true
+  end
+  return failed(self, code, "writing")
+end
+
 --- The value of a key.
 -- @param key
 -- @return value
 -- @fails "ENOENT"; "ECLOSED"; "EPERM"
 -- @raise when the key is not of the map's type
 function Map:get(key)
-  local x = self.x
-  if not x then
-    return closed()
-  end
-  local v, code = blame(library.map_get, x, key)
-  if v == nil then
-    return failed(self, code, "reading")
-  end
-  return v
+  return read(self, "reading", key)
 end
 
 --- Set the value of a key.
@@ -120,24 +146,7 @@ end
 -- @fails "EEXIST"; "ENOENT"; "E2BIG" when the map is full; "ECLOSED"; "EPERM"
 -- @raise when one is not of the map's type
 function Map:set(key, value, flag)
-  local x, flags = self.x, FLAGS[flag or "any"]
-  if not flags then
-    error("flag must be 'any', 'new' or 'exist', not " .. tostring(flag), 2)
-  elseif not x then
-    return closed()
-  end
-  if self.holds then
-    local code
-    value, code = held(value)
-    if not value then
-      return failed(self, code, "writing")
-    end
-  end
-  local ok, code = blame(library.map_set, x, key, value, flags)
-  if ok then
-    return true
-  end
-  return failed(self, code, "writing")
+  return write(self, key, value, flag)
 end
 
 --- Remove a key.
@@ -162,15 +171,7 @@ end
 -- @return value
 -- @fails as `get`; "EINVAL" for kinds of maps that cannot
 function Map:take(key)
-  local x = self.x
-  if not x then
-    return closed()
-  end
-  local v, code = blame(library.map_get, x, key, false, true)
-  if v == nil then
-    return failed(self, code, "taking from")
-  end
-  return v
+  return read(self, "taking from", key, false, true)
 end
 
 --- The bytes of a value, by the bytes of its key.
@@ -179,15 +180,7 @@ end
 -- @fails as `get`
 -- @raise when the key has another size
 function Map:get_raw(key)
-  local x = self.x
-  if not x then
-    return closed()
-  end
-  local v, code = blame(library.map_get, x, key, true)
-  if v == nil then
-    return failed(self, code, "reading")
-  end
-  return v
+  return read(self, "reading", key, true)
 end
 
 --- The same for `set`.
@@ -198,17 +191,7 @@ end
 -- @fails as `set`
 -- @raise when one has another size
 function Map:set_raw(key, value, flag)
-  local x, flags = self.x, FLAGS[flag or "any"]
-  if not flags then
-    error("flag must be 'any', 'new' or 'exist', not " .. tostring(flag), 2)
-  elseif not x then
-    return closed()
-  end
-  local ok, code = blame(library.map_set, x, key, value, flags, true)
-  if ok then
-    return true
-  end
-  return failed(self, code, "writing")
+  return write(self, key, value, flag, true)
 end
 
 -- ---- queues and stacks --------------------------------------------------------------------------

@@ -37,27 +37,30 @@ local function check_name(name, level)
   end
 end
 
+-- What is made of the info of that name, once.
+local function part(self, made, infos, kind, name, make)
+  if made[name] then
+    return made[name]
+  elseif not self.x then
+    return nil, CLOSED, "ECLOSED"
+  end
+  for _, info in ipairs(infos) do
+    if info.name == name then
+      local it, msg, code = make(self, info)
+      made[name] = it
+      return it, msg, code
+    end
+  end
+  return nil, ("ENOENT: the object has no %s %s"):format(kind, name), "ENOENT"
+end
+
 --- A map of it, always the same.
 -- @tparam string name
 -- @treturn bpf_map
 -- @fails "ENOENT" there is none of that name; "ECLOSED"
 function Object:map(name)
   check_name(name, 2)
-  local map = self.maps[name]
-  if map then
-    return map
-  elseif not self.x then
-    return nil, CLOSED, "ECLOSED"
-  end
-  for _, info in ipairs(self.map_infos) do
-    if info.name == name then
-      local msg, code
-      map, msg, code = bpf_map.of(self, info)
-      self.maps[name] = map
-      return map, msg, code
-    end
-  end
-  return nil, "ENOENT: the object has no map " .. name, "ENOENT"
+  return part(self, self.maps, self.map_infos, "map", name, bpf_map.of)
 end
 
 --- A program of it that was loaded, always the same.
@@ -66,23 +69,7 @@ end
 -- @fails "ENOENT" there is none of that name, or it was not asked for; "ECLOSED"
 function Object:program(name)
   check_name(name, 2)
-  local program = self.programs[name]
-  if program then
-    return program
-  elseif not self.x then
-    return nil, CLOSED, "ECLOSED"
-  end
-  for _, info in ipairs(self.program_infos) do
-    if info.name == name then
-      program = bpf_program.new(self, info)
-      self.programs[name] = program
-      break
-    end
-  end
-  if not program then
-    return nil, "ENOENT: the object has no program " .. name .. ", or it was not loaded", "ENOENT"
-  end
-  return program
+  return part(self, self.programs, self.program_infos, "loaded program", name, bpf_program.new)
 end
 
 local RING = {type = "string"}

@@ -129,7 +129,10 @@ end
 -- A program that was loaded; nil when it was not.
 function M.new(object, info)
   local fd = library.program_fd(object.x, info.name)
-  return fd and setmetatable({object = object, name = info.name, section = info.section,
+  if not fd then
+    return nil, ("ENOENT: the program %s was not loaded"):format(info.name), "ENOENT"
+  end
+  return setmetatable({object = object, name = info.name, section = info.section,
     kind = info.type, attach_type = info.attach_type, number = fd}, Program)
 end
 
