@@ -98,6 +98,7 @@ build = {
     ["ringlet.debug_text"] = "lua/ringlet/debug_text.lua",
     ["ringlet.due_list"] = "lua/ringlet/due_list.lua",
     ["ringlet.errors"] = "lua/ringlet/errors.lua",
+    ["ringlet.evaluator"] = "lua/ringlet/evaluator.lua",
     ["ringlet.fail"] = "lua/ringlet/fail.lua",
     ["ringlet.future"] = "lua/ringlet/future.lua",
     ["ringlet.group"] = "lua/ringlet/group.lua",

@@ -65,6 +65,7 @@ M.MODULE_SPECS = {
   ["lua/ringlet/bpf_area.lua"] = "spec/bpf_map_spec.lua",
   ["lua/ringlet/vm.lua"] = "internal: spec/install_spec.lua",
   ["lua/ringlet/autoscaler_evaluation.lua"] = "internal: spec/autoscaler_spec.lua",
+  ["lua/ringlet/evaluator.lua"] = "internal: spec/autoscaler_spec.lua",
   ["lua/ringlet/autoscaler_window.lua"] = "internal: spec/autoscaler_rules_spec.lua",
   ["lua/ringlet/limiter_bucket.lua"] = "internal: spec/limiter_rate_spec.lua",
   ["lua/ringlet/limiter_gcra.lua"] = "internal: spec/limiter_rate_spec.lua",

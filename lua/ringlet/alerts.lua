@@ -7,16 +7,16 @@
 -- An incident begins when the first rule fires and is over when none does: it has one dump.
 --
 -- Invariants: `pending[rule]` is since when a rule holds; `firing[rule]` its alert. There is one
--- evaluation at a time, and `task` and `halt` are there from start to stop.
+-- evaluation at a time.
 
 --- Health.
 -- @module ringlet.metrics
 
 local cancel = require "ringlet.cancel"
 local core = require "ringlet.core"
+local evaluator = require "ringlet.evaluator"
 local metrics_read = require "ringlet.metrics_read"
 local options = require "ringlet.options"
-local sync = require "ringlet.sync"
 local task = require "ringlet.task"
 local traced = require "ringlet.traced"
 
@@ -216,32 +216,21 @@ function Alerts:evaluate(snap)
   return self
 end
 
-local function loop(self, halt)
-  repeat
-    self:evaluate()
-  until halt:wait(self.interval)
-end
-
 --- Evaluate at each interval, in a daemon: `run` does not wait for it.
 -- @treturn alerts itself
 -- @raise outside of a task
 function Alerts:start()
   if not core.inside() then
     error("not inside a task: alerts are evaluated while rl.run is active", 2)
-  elseif not self.task or self.task:status() == "done" then
-    self.halt = sync.event()
-    self.task = task.daemon(loop, self, self.halt)
-    self.task:name("alerts")
+  elseif not evaluator.is_running(self) then
+    evaluator.start(self, "alerts")
   end
   return self
 end
 
 --- Stop evaluating. It may be called any number of times.
 function Alerts:stop()
-  if self.halt then
-    self.halt:set()
-    self.halt, self.task = nil, nil
-  end
+  evaluator.stop(self)
 end
 
 local function by_time(a, b)
@@ -262,11 +251,7 @@ end
 --- Alerts that have fired, the oldest first, at most 100.
 -- @treturn {table,...} a new list
 function Alerts:history()
-  local out = {}
-  for i, alert in ipairs(self.events) do
-    out[i] = alert
-  end
-  return out
+  return evaluator.history(self)
 end
 
 --- Counters.

@@ -3,8 +3,7 @@
 -- it tells. An evaluation is in autoscaler_evaluation; what is wanted is found in autoscaler_rules
 -- and autoscaler_target.
 --
--- Invariants: one evaluation at a time (`busy`); `task` and `halt` are there from start to stop.
--- Each start makes new ones, so a loop that was stopped during a resize ends after it.
+-- Invariant: one evaluation at a time (`busy`).
 
 --- Changing the size of something by what is measured.
 -- @module ringlet
@@ -12,11 +11,10 @@
 
 local core = require "ringlet.core"
 local evaluation = require "ringlet.autoscaler_evaluation"
+local evaluator = require "ringlet.evaluator"
 local options = require "ringlet.options"
 local policy = require "ringlet.autoscaler_target"
 local rules = require "ringlet.autoscaler_rules"
-local sync = require "ringlet.sync"
-local task = require "ringlet.task"
 
 local M = {}
 
@@ -182,16 +180,6 @@ function Autoscaler:evaluate(metrics)
   return outcome
 end
 
-local function is_running(self)
-  return self.task ~= nil and self.task[1] ~= false
-end
-
-local function loop(self, halt)
-  repeat
-    self:evaluate()
-  until halt:wait(self.interval)
-end
-
 --- Evaluate at each interval, in a daemon: `run` does not wait for it. The time in which it was
 -- stopped does not count: rules and the stabilization begin anew. While it runs, this does nothing.
 --
@@ -203,34 +191,25 @@ function Autoscaler:start()
     error("no metrics: the option 'metrics' is missing", 2)
   elseif not core.inside() then
     error("not inside a task: an autoscaler runs while rl.run is active", 2)
-  elseif not is_running(self) then
+  elseif not evaluator.is_running(self) then
     rules.restart(self.rules)
     if self.policy then
       policy.restart(self.policy)
     end
-    self.halt = sync.event()
-    self.task = task.daemon(loop, self, self.halt)
-    self.task:name("autoscaler")
+    evaluator.start(self, "autoscaler")
   end
   return self
 end
 
 --- Stop evaluating. A resize that is under way is completed. It may be called any number of times.
 function Autoscaler:stop()
-  if self.halt then
-    self.halt:set()
-    self.halt, self.task = nil, nil
-  end
+  evaluator.stop(self)
 end
 
 --- What it did and what failed, the oldest first; the option `history` says how many at most.
 -- @treturn {scaling_event,...} a new list
 function Autoscaler:history()
-  local list = {}
-  for i, event in ipairs(self.events) do
-    list[i] = event
-  end
-  return list
+  return evaluator.history(self)
 end
 
 --- Counters of the autoscaler.
@@ -253,7 +232,7 @@ end
 
 function Autoscaler:__tostring()
   return ("ringlet.autoscaler: %s in %d to %d, %s"):format(self.last_size or "?", self.min,
-    self.max, is_running(self) and "running" or "stopped")
+    self.max, evaluator.is_running(self) and "running" or "stopped")
 end
 
 --- An autoscaler. Made inside a task it starts to evaluate when that parks; `stop` ends it.
