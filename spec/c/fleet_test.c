@@ -145,6 +145,27 @@ TEST(who_has_mail_does_not_sleep)
 	end();
 }
 
+static void hear(void *vm)
+{
+	(void)vm;
+}
+
+/* The wake-up that came with the word may have been taken off the ring by a poll in that turn. */
+TEST(who_was_nudged_since_its_turn_began_does_not_sleep)
+{
+	begin(2);
+	struct rl_shard *s = &p.member[1].shard;
+	s->vm.nudged = hear;
+	atomic_store(&s->nudged, true);
+	CHECK_EQ(party_sleep(&p, 1, true, false), RL_FLEET_BUSY);
+	CHECK_EQ(party_sleep(&p, 1, false, true), RL_FLEET_BUSY);
+	CHECK_EQ(party_state(&p, 1), RL_SEAT_AWAKE);
+	atomic_store(&s->nudged, false);
+	CHECK_EQ(party_sleep(&p, 1, false, true), RL_FLEET_SLEEP);
+	rl_fleet_awake(s);
+	end();
+}
+
 TEST(over_when_the_others_are_quiet)
 {
 	begin(3);
@@ -446,6 +467,7 @@ int main(void)
 	RUN(what_is_sent_during_a_turn_is_for_the_next);
 	RUN(a_sleeper_is_rung_for_once);
 	RUN(who_has_mail_does_not_sleep);
+	RUN(who_was_nudged_since_its_turn_began_does_not_sleep);
 	RUN(over_when_the_others_are_quiet);
 	RUN(the_last_to_become_quiet_wakes_the_first);
 	RUN(not_over_while_one_sleeps_that_is_not_quiet);

@@ -6,11 +6,16 @@
 #include "rt/beacon.h"
 #include "rt/urgency.h"
 
+#include <limits.h>
+
 #define US 1000
 #define POLL_NS (50 * US)         /* between two looks at the kernel */
 #define HINTED_POLL_NS (250 * US) /* ... with a word */
 #define AWAIT_NS (500 * US)
 #define SHARE 20
+#define SOME 8                    /* sends that are queued at a time */
+#define FLUSH_NS (2000 * US)      /* that a send waits at most */
+#define RECENT_NS (20000 * US)    /* for so long more of what is critical may come */
 
 static enum rl_ran end_at_once(struct probe *p, struct rl_task *t)
 {
@@ -292,6 +297,34 @@ TEST(a_word_that_never_rests_lets_every_turn_run_something)
 	probe_close(&p);
 }
 
+static unsigned flushes(struct probe *p, bool ending, bool critical)
+{
+	p->shard.urgency.ending = ending;
+	p->shard.urgency.critical = critical;
+	return rl_urgency_flushes(&p->shard);
+}
+
+TEST(answers_of_the_bulk_wait_while_something_critical_may_come)
+{
+	struct probe p;
+	open_urgent(&p);
+	pass(&p, US);
+	CHECK_EQ(flushes(&p, true, false), UINT_MAX); /* nothing critical has ever come */
+	rl_urgency_arrived(&p.shard);
+	pass(&p, US);
+	CHECK_EQ(flushes(&p, true, false), 0);
+	CHECK_EQ(flushes(&p, false, false), SOME); /* at the end of a whole turn they do not */
+	CHECK_EQ(flushes(&p, true, true), SOME);   /* nor behind a critical one */
+	pass(&p, FLUSH_NS - 1);
+	CHECK_EQ(flushes(&p, true, false), 0);
+	pass(&p, 1);
+	CHECK_EQ(flushes(&p, true, false), SOME); /* they have waited for long */
+	CHECK_EQ(flushes(&p, true, false), 0);
+	pass(&p, RECENT_NS);
+	CHECK_EQ(flushes(&p, true, false), UINT_MAX);
+	probe_close(&p);
+}
+
 TEST(who_is_to_be_interrupted)
 {
 	struct probe p;
@@ -385,6 +418,7 @@ int main(void)
 	RUN(the_allowance_is_a_share_of_the_time_and_bounded);
 	RUN(waiting_is_paid_for_and_ends_with_the_allowance);
 	RUN(a_word_that_never_rests_lets_every_turn_run_something);
+	RUN(answers_of_the_bulk_wait_while_something_critical_may_come);
 	RUN(who_is_to_be_interrupted);
 	RUN(a_turn_of_the_loop_ends_early_only_with_a_source);
 	RUN(a_new_run_begins_with_no_reason_to_look);

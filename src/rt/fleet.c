@@ -376,9 +376,10 @@ static enum rl_fleet_sleep verdict(const struct rl_fleet *f)
 	return any_open(f) ? RL_FLEET_SLEEP : RL_FLEET_STUCK;
 }
 
+/* What has come since the last turn began: a poll in it may have consumed the wake-up for it. */
 static bool has_more(const struct rl_shard *s)
 {
-	return rl_fleet_has_mail(s) || rl_job_is_any(s);
+	return rl_fleet_has_mail(s) || rl_job_is_any(s) || rl_shard_is_nudged(s);
 }
 
 /* With nobody to be woken by. */

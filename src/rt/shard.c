@@ -259,6 +259,7 @@ struct rl_task *rl_task_at(const struct rl_shard *s, uint32_t slot)
 int64_t rl_shard_now(struct rl_shard *s)
 {
 	s->now_ns = rl_os_now(s->os);
+	s->waited = false;
 	return s->now_ns;
 }
 
@@ -375,6 +376,7 @@ static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
 	rl_traced_sleep(s, deadline_ns != 0);
 	if (s->beacon && deadline_ns != 0)
 		rl_beacon_sleep(s);
+	s->waited = deadline_ns != 0;
 	int n = rl_os_poll(s->os, deadline_ns);
 	s->since_poll = 0;
 	s->since_clock = 0;
@@ -393,7 +395,7 @@ static int poll_kernel(struct rl_shard *s, int64_t deadline_ns)
  * that are runnable. */
 static void begin_turn(struct rl_shard *s)
 {
-	if (atomic_load_explicit(&s->nudged, memory_order_relaxed) && s->vm.nudged) {
+	if (rl_shard_is_nudged(s)) {
 		/* Pairs with the release of who set it: its word is there. */
 		atomic_exchange_explicit(&s->nudged, false, memory_order_acquire);
 		s->vm.nudged(s->vm.self);

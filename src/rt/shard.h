@@ -87,6 +87,7 @@ struct rl_dirty {
 struct rl_counts {
 	uint64_t created, finished, parks, turns, polls, preemptions, overruns;
 	uint64_t received, sent; /* bytes of streams */
+	uint64_t classified[RL_PRIORITIES], over; /* messages; those that a budget made normal */
 };
 
 struct rl_shard {
@@ -100,6 +101,7 @@ struct rl_shard {
 	struct rl_os *os;          /* NULL outside run */
 	struct rl_wheel *deadlines, *alarms;
 	int64_t now_ns;            /* the clock when it was read last */
+	bool waited;               /* that was before the wait whose end is under way */
 	unsigned fired;            /* how many timers were due when some were last */
 	int64_t due_ns;            /* earliest deadline, -1 none; may be too early, never too late */
 	struct rl_list dirty;
@@ -192,6 +194,17 @@ static inline int64_t rl_sooner(int64_t a, int64_t b)
 
 /* Fresh monotonic time; also what a deadline is reckoned from. */
 int64_t rl_shard_now(struct rl_shard *s);
+/* Has another thread a word for it? */
+static inline bool rl_shard_is_nudged(const struct rl_shard *s)
+{
+	return atomic_load_explicit(&s->nudged, memory_order_relaxed) && s->vm.nudged;
+}
+
+/* When what a completion brings has come: not when the wait for it began. */
+static inline int64_t rl_shard_came(struct rl_shard *s)
+{
+	return s->waited ? rl_shard_now(s) : s->now_ns;
+}
 
 void rl_alarm_init(struct rl_alarm *a, void (*fire)(struct rl_alarm *a));
 /* Moves it if it is set. */

@@ -173,7 +173,7 @@ static inline bool rl_stream_is_live(const struct rl_stream *s)
 static inline void rl_stream_touch(struct rl_stream *s)
 {
 	if (s->more)
-		s->more->active_ns = s->net->shard->now_ns;
+		s->more->active_ns = rl_shard_came(s->net->shard);
 }
 
 #endif

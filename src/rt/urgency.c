@@ -44,7 +44,7 @@ void rl_urgency_watch(struct rl_shard *s, const struct rl_urgent *urgent)
 
 void rl_urgency_arrived(struct rl_shard *s)
 {
-	s->urgency.arrived_ns = s->now_ns;
+	s->urgency.arrived_ns = rl_shard_came(s);
 }
 
 /* The word has risen: is what raised it still to come? */
@@ -121,11 +121,12 @@ void rl_urgency_await(struct rl_shard *s)
 void rl_urgency_polled(struct rl_shard *s)
 {
 	struct rl_urgency *u = &s->urgency;
-	u->allowance_ns += (s->now_ns - u->polled_ns) / RL_URGENT_AWAIT_SHARE;
+	int64_t before_ns = u->polled_ns;
+	u->allowance_ns += (s->now_ns - before_ns) / RL_URGENT_AWAIT_SHARE;
 	if (u->allowance_ns > RL_URGENT_AWAIT_NS)
 		u->allowance_ns = RL_URGENT_AWAIT_NS;
 	u->polled_ns = s->now_ns;
-	if (s->now_ns >= u->until_ns || u->arrived_ns == s->now_ns)
+	if (s->now_ns >= u->until_ns || u->arrived_ns >= before_ns) /* what was waited for has come */
 		u->until_ns = 0;
 }
 
