@@ -159,6 +159,13 @@ M.list = {
   end, label = "direction"},
   {"/io/syscalls:calls", "counter", "System calls that enter the ring.", number "enters"},
   {"/net/connections:connections", "integer", "Open connections.", number "connections"},
+  {"/net/classified:messages", "counter",
+    "Requests and other messages that servers with `classify` were sent.", function(shard)
+      local n = shard.numbers
+      return {critical = n.critical, normal = n.normal, background = n.background}
+    end, label = "class"},
+  {"/net/over-budget:messages", "counter",
+    "Those of them that are normal because a `budget` was spent.", number "over budget"},
   {"/net/accept-queue:connections", "integer",
     "Connections that the kernel has for a listener, and nobody has accepted.",
     kernel.listening "queued", label = "listener"},

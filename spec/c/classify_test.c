@@ -263,6 +263,13 @@ static bool counted(const struct rl_classifier *c, unsigned critical, unsigned n
 		&& c->classified[RL_BACKGROUND] == background;
 }
 
+/* What the shard has counted, which is never taken back. */
+static bool certain(const struct site *x, unsigned critical, unsigned normal, unsigned background)
+{
+	const uint64_t *n = x->w.shard.counts.classified;
+	return n[RL_CRITICAL] == critical && n[RL_NORMAL] == normal && n[RL_BACKGROUND] == background;
+}
+
 TEST(a_handler_has_the_class_of_what_it_reads)
 {
 	struct site x;
@@ -304,9 +311,11 @@ TEST(more_bytes_tell_a_handler_again)
 	CHECK_EQ(x.task->priority, RL_NORMAL);
 	feed(&x, "y");
 	CHECK(counted(&c, 0, 1, 0));
+	CHECK(certain(&x, 0, 0, 0));
 	feed(&x, " HTTP");
 	CHECK_EQ(x.task->priority, RL_CRITICAL);
 	CHECK(counted(&c, 1, 0, 0));
+	CHECK(certain(&x, 1, 0, 0));
 	rl_classify_received(x.b, x.b->in.len); /* the end: no bytes come with it */
 	CHECK(counted(&c, 1, 0, 0));
 	close_site(&x, &c);
@@ -331,10 +340,12 @@ TEST(news_has_its_class_and_changes_it_when_more_tells)
 	feed(&x, "GET /p");
 	CHECK(rl_list_first(&x.crew->news[RL_NORMAL]) == &x.b->news);
 	CHECK(counted(&c, 0, 1, 1));
+	CHECK(certain(&x, 0, 0, 1));
 	feed(&x, "ay ");
 	CHECK(rl_list_empty(&x.crew->news[RL_NORMAL]));
 	CHECK(rl_list_first(&x.crew->news[RL_CRITICAL]) == &x.b->news);
 	CHECK(counted(&c, 1, 0, 1));
+	CHECK(certain(&x, 1, 0, 1));
 	take(&x);
 	CHECK_EQ(x.task->priority, RL_CRITICAL);
 	consume(&x);

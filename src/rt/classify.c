@@ -152,6 +152,7 @@ static unsigned settle(struct rl_classifier *c, const struct rl_stream *s, unsig
 {
 	if (class == RL_CRITICAL && !take_token(c, s->net->shard->now_ns)) {
 		c->over++;
+		s->net->shard->counts.over++;
 		class = RL_NORMAL;
 	}
 	c->classified[class]++;
@@ -177,15 +178,18 @@ static bool tells(const struct rl_stream *s)
 }
 
 /* `more`: it was counted when there was less of it. A function may have closed the stream, or set
- * its priority. */
+ * its priority. The shard counts what is certain: what it has counted is never taken back. */
 static void classify(struct rl_classifier *c, struct rl_stream *s, bool more)
 {
 	unsigned before = s->priority, class = class_of(c, s);
-	if (s->is_fixed || (s->flags & RL_STREAM_CLOSED) || (more && class == before))
+	if (s->is_fixed || (s->flags & RL_STREAM_CLOSED))
 		return;
-	if (more)
+	if (more && class != before)
 		c->classified[before]--;
-	rl_crew_set_priority(s, settle(c, s, class));
+	if (!more || class != before)
+		rl_crew_set_priority(s, settle(c, s, class));
+	if (!s->is_short)
+		s->net->shard->counts.classified[s->priority]++;
 }
 
 void rl_classify(struct rl_stream *s)

@@ -37,6 +37,10 @@ static const char *const names[RL_MEASURES] = {
 	[RL_M_RECEIVED] = "received",
 	[RL_M_SENT] = "sent",
 	[RL_M_CONNECTIONS] = "connections",
+	[RL_M_CRITICAL] = "critical",
+	[RL_M_NORMAL] = "normal",
+	[RL_M_BACKGROUND] = "background",
+	[RL_M_OVER_BUDGET] = "over budget",
 	[RL_M_TIMERS] = "timers",
 	[RL_M_HEAP] = "heap",
 	[RL_M_OPS + RL_OP_NOP] = "op nop",
@@ -139,6 +143,10 @@ static void collect(const struct rl_shard *s, uint64_t out[])
 	out[RL_M_RECEIVED] = c->received;
 	out[RL_M_SENT] = c->sent;
 	out[RL_M_CONNECTIONS] = s->net ? rl_slab_live(s->net->streams) : 0;
+	out[RL_M_CRITICAL] = c->classified[RL_CRITICAL];
+	out[RL_M_NORMAL] = c->classified[RL_NORMAL];
+	out[RL_M_BACKGROUND] = c->classified[RL_BACKGROUND];
+	out[RL_M_OVER_BUDGET] = c->over;
 	out[RL_M_HEAP] = s->vm.heap ? s->vm.heap(s->vm.self) : 0;
 	collect_os(s, out);
 	collect_fleet(s, out);

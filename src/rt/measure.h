@@ -61,6 +61,10 @@ enum rl_measured {
 	RL_M_RECEIVED,
 	RL_M_SENT,
 	RL_M_CONNECTIONS,
+	RL_M_CRITICAL,
+	RL_M_NORMAL,
+	RL_M_BACKGROUND,
+	RL_M_OVER_BUDGET,
 	RL_M_TIMERS,
 	RL_M_HEAP,
 	RL_M_OPS,                             /* one for each kind of operation */
