@@ -7,11 +7,12 @@
 #include "lua/lprofile.h"
 #include "lua/lrun.h"
 
-/* Is the running function one of ours? Its steps belong together: the hook stays armed and fires
+/* Is the running function one of ours, or of the VM, where LuaJIT has some of the standard library
+ * as bytecode, such as table.remove? Its steps belong together: the hook stays armed and fires
  * again at the next instruction, until user code runs. */
 static bool in_library(lua_State *L, struct rl_lua *h, lua_Debug *ar)
 {
-	return lua_getinfo(L, "S", ar) && rl_lua_is_ours(h, ar);
+	return lua_getinfo(L, "S", ar) && (ar->linedefined < 0 || rl_lua_is_ours(h, ar));
 }
 
 /* Sampling wants the end of the instruction or call that runs, preemption the next instruction. */
