@@ -26,9 +26,10 @@ local function on_each(name, fn)
   end
 end
 
+-- How many threads of shards there are. The kernel's own for a ring come and go as they like.
 local function threads()
-  local p = io.popen("ls /proc/$PPID/task")
-  local n = select(2, p:read("*a"):gsub("%d+", ""))
+  local p = io.popen("cat /proc/$PPID/task/*/comm 2>/dev/null")
+  local n = select(2, p:read("*a"):gsub("ringlet%-%d+\n", ""))
   p:close()
   return n
 end
@@ -76,13 +77,16 @@ on_each("shards", function(it_)
   end)
 
   it_("can be started and ended again and again", function(run)
-    local before = threads()
     for i = 1, 20 do
       assert.equal(i, run(function(v) return select(2, rl.spawn_on(2, function(n)
         return n
       end, v):join()) end, nil, i))
     end
-    assert.equal(before, threads())
+    for _ = 1, 1000 do -- a thread that was joined is listed for a moment
+      if threads() == 0 then break end
+      os.execute "sleep 0.02"
+    end
+    assert.equal(0, threads())
   end)
 end)
 
@@ -172,6 +176,21 @@ on_each("a deadlock", function(it_)
     assert.truthy(text:find("^deadlock: all 2 tasks are parked"))
     assert.truthy(text:find("task %d+ %-: join"))
     assert.truthy(text:find("shard 2:\n  task %d+ far: chan receive"))
+  end)
+
+  it_("is told with the tasks of all, though a signal ends the wait for their lists", function(run)
+    local core = require "ringlet.core"
+    local loop, broken = core.loop, false
+    core.loop = function()
+      broken = not broken
+      return broken and 2 or loop() -- BROKEN of ringlet.run
+    end
+    finally(function() core.loop = loop end)
+    local text = H.raises(run, function()
+      rl.spawn_on(2, function() require "ringlet".chan():recv() end):join()
+    end)
+    assert.truthy(text:find "^deadlock: all 2 tasks are parked", text)
+    assert.truthy(text:find "shard 2:\n  task %d+ %-: chan receive", text)
   end)
 
   it_("ends jobs that cannot be cancelled, and their futures", function(run)
@@ -315,18 +334,22 @@ describe("threads of shards (uring)", function()
   end)
 
   it("are pinned, and the caller's is what it was afterwards", function()
+    -- The caller's CPUs and the second shard's.
     local function allowed()
-      local p = io.popen("grep -h Cpus_allowed_list /proc/$PPID/task/*/status")
+      local p = io.popen([[for t in /proc/$PPID /proc/$PPID/task/*; do
+        [ $t = /proc/$PPID -o "$(cat $t/comm)" = ringlet-2 ] && grep -h Cpus_allowed_list $t/status
+        done 2>/dev/null]])
       local text = p:read("*a")
       p:close()
-      return text
+      return text:match "^Cpus_allowed_list:%s+(%S+)\n(.*)$"
     end
     local before = allowed()
     rl.run(function()
-      local _, lists = allowed():gsub("\t%d+\n", "")
-      assert.equal(2, lists)
+      local one, rest = allowed()
+      assert.matches("^%d+$", one)
+      assert.matches("^Cpus_allowed_list:%s+%d+\n$", rest)
     end, {shards = 2, pin = true, backend = "uring"})
-    assert.equal(before, allowed())
+    assert.equal(before, (allowed()))
   end)
 
   it("sleep while there is nothing to do", function()
@@ -337,10 +360,37 @@ describe("threads of shards (uring)", function()
       p:close()
       return tonumber(text:match("\nvoluntary_ctxt_switches:%s+(%d+)"))
     end
+    -- It may still have been about to go to sleep, or something may have interrupted its sleep.
     rl.run(function()
-      local before = switches()
-      rl.sleep(0.5)
-      assert.is_true(switches() - before <= 2)
+      local before, now
+      for _ = 1, 20 do
+        before = switches()
+        rl.sleep(0.5)
+        now = switches()
+        if now - before <= 4 then break end
+      end
+      assert.is_true(now - before <= 4, now - before)
     end, {shards = 2, backend = "uring"})
+  end)
+end)
+
+-- What the handler of SIGURG needs has to be there before the thread hears it: the first time, that
+-- would be allocated, perhaps in the midst of an allocation.
+describe("threads that begin", function()
+  it("bear a storm of SIGURG", function()
+    if H.missing.uring then
+      return pending(H.missing.uring)
+    end
+    local out, code = H.script [[
+      local pid = io.open("/proc/self/stat"):read("*n")
+      os.execute(("(while kill -URG %d 2>/dev/null; do :; done) &"):format(pid))
+      for _ = 1, 100 do
+        rl.run(function()
+          rl.spawn_on(2, function() end):join()
+          rl.offload(type, 1)
+        end, {shards = 2})
+      end
+      io.write "done"]]
+    assert.same({"done", 0}, {out, code})
   end)
 end)

@@ -83,14 +83,18 @@ post.on("they wait", function(from, lines, n)
   end
 end)
 
--- What a deadlock looks like in every shard. The answers are there when all shards are quiet again.
+-- What a deadlock looks like in every shard. The answers are there when all shards are quiet again;
+-- a signal may end the wait for that before.
 local function report_deadlock(run, seed)
   local shards = {[core.fleet()] = {deadlock.lines()}}
   local _, size = core.fleet()
   if size > 1 then
     run.waiting = shards
     post.others("who waits")
-    core.loop()
+    repeat
+      local why = core.loop()
+      take_interrupt(run)
+    until why ~= BROKEN or run.gave_up
   end
   return deadlock.report(shards, size, seed)
 end

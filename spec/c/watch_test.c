@@ -4,10 +4,14 @@
  * beside it. Signals are its ticks: they come once a tick to a run that lasts, so a test counts
  * them where it needs the watchdog to have looked so often. The test build lets it sleep after
  * 50 ms of quiet.
+ *
+ * Any thread may be put aside for a second anywhere: a run that was to be short is long then. Who
+ * runs briefly measures that, and what happens to him is wrong if his run was not so long.
  */
 #define _GNU_SOURCE
 #include "check.h"
 #include "base/err.h"
+#include "os/cpuwait.h"
 #include "os/sched.h"
 #include "rt/wait.h"
 #include "rt/watch.h"
@@ -16,12 +20,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define MS 1000000LL
 #define PATIENCE_NS (20000 * MS)
+#define HOUR_NS (3600 * 1000 * MS)  /* a slice that does not pass: the signals are the test's own */
 
 /* A shard on a thread of its own, or on that of the test. */
 struct fake {
@@ -29,12 +35,18 @@ struct fake {
 	struct rl_watch *watch;
 	pthread_t owner;
 	atomic_int preempted, strays; /* signals to its thread while it is watched; any other */
+	atomic_int urged;             /* those of them that came before the slice had passed */
 	atomic_bool watched, stop;
 	void (*act)(struct fake *f);  /* what it does while it is watched */
+	int64_t longest_ns;           /* by run_often: of its runs, */
+	int64_t shortest_ns;          /* and of those that were preempted; 0: none was */
+	int64_t cpu_ns, waited_ns;    /* by block: of its run, and for a core since it began to be */
 };
 
-/* What `stalled` was told, by whom. */
+/* What `stalled` was told of one shard, NULL: of any. */
 struct report {
+	const struct rl_shard *about;
+	atomic_int others;            /* what was told of another */
 	atomic_int began, over, inside;
 	atomic_bool hold;             /* do not return */
 	struct rl_shard *_Atomic shard;
@@ -60,6 +72,7 @@ static void on_preempt(void *self)
 {
 	struct fake *f = self;
 	bool mine = pthread_equal(pthread_self(), f->owner) && atomic_load(&f->watched);
+	atomic_fetch_add(&f->urged, f->shard.urged);
 	atomic_fetch_add(mine ? &f->preempted : &f->strays, 1);
 }
 
@@ -67,6 +80,10 @@ static void on_stalled(void *arg, struct rl_shard *s, int64_t since_ns, int64_t 
 	bool over)
 {
 	struct report *r = arg;
+	if (r->about && s != r->about) {
+		atomic_fetch_add(&r->others, 1);
+		return;
+	}
 	atomic_fetch_add(&r->inside, 1);
 	CHECK_EQ(waited_ns, 0); /* is not watched */
 	r->shard = s;
@@ -157,19 +174,37 @@ static void overrun(struct fake *f)
 		sched_yield();
 }
 
-/* One run without end that uses no core. */
+/* One run without end that uses no core, but for the signals. */
 static void block(struct fake *f)
 {
+	struct rl_cpuwait c;
+	struct rl_cpuwait_counts counts;
+	int64_t from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	begin(f);
 	while (!atomic_load(&f->stop))
 		usleep(100000);
+	f->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - from_ns;
+	CHECK_EQ(rl_cpuwait_open(&c), 0);
+	rl_cpuwait_read(&c, &counts);
+	f->waited_ns = counts.waited_ns;
+	rl_cpuwait_close(&c);
 }
 
+/* Runs of 2 ms, so that most looks see one. */
 static void run_often(struct fake *f)
 {
 	while (!atomic_load(&f->stop)) {
+		int before = atomic_load(&f->preempted);
+		int64_t from_ns = clock_ns(CLOCK_MONOTONIC);
 		begin(f);
+		while (clock_ns(CLOCK_MONOTONIC) - from_ns < 2 * MS)
+			sched_yield();
 		end(f);
+		int64_t ns = clock_ns(CLOCK_MONOTONIC) - from_ns;
+		bool preempted = atomic_load(&f->preempted) != before;
+		f->longest_ns = ns > f->longest_ns ? ns : f->longest_ns;
+		if (preempted && (f->shortest_ns == 0 || ns < f->shortest_ns))
+			f->shortest_ns = ns;
 		usleep(500);
 	}
 }
@@ -219,6 +254,7 @@ TEST(refuses_a_taken_signal_and_restores_a_free_one)
 	CHECK(now.sa_handler == SIG_DFL);
 }
 
+/* A slice has passed after nine ticks. */
 TEST(only_the_shard_that_overruns_gets_signals)
 {
 	struct fake hog, brisk, lazy;
@@ -230,9 +266,9 @@ TEST(only_the_shard_that_overruns_gets_signals)
 	stop(&lazy, b);
 	stop(&hog, c);
 	rl_watch_close(w);
-	CHECK_EQ(atomic_load(&brisk.preempted), 0);
+	CHECK(brisk.shortest_ns == 0 || brisk.shortest_ns >= 45 * MS);
 	CHECK_EQ(atomic_load(&lazy.preempted), 0);
-	CHECK_EQ(atomic_load(&brisk.shard.overran), 0);
+	CHECK(atomic_load(&brisk.shard.overran) == 0 || brisk.longest_ns >= 95 * MS);
 }
 
 TEST(each_of_two_shards_that_overrun_gets_its_own_signals)
@@ -256,7 +292,8 @@ TEST(a_run_that_gets_no_core_is_preempted_and_no_overrun)
 	await(&f.preempted, 30);
 	stop(&f, thread);
 	rl_watch_close(w);
-	CHECK_EQ(atomic_load(&f.shard.overran), 0);
+	/* The signals themselves take some of the 38 ms that it may compute. */
+	CHECK(atomic_load(&f.shard.overran) == 0 || f.cpu_ns >= 38 * MS);
 }
 
 TEST(shards_come_and_go_beside_others_that_overrun)
@@ -292,7 +329,7 @@ TEST(shards_come_and_go_beside_others_that_overrun)
 TEST(a_late_signal_finds_no_shard)
 {
 	struct fake f;
-	struct rl_watch *w = open_watch(1000 * MS, 0, NULL);
+	struct rl_watch *w = open_watch(HOUR_NS, 0, NULL);
 	pretend_shard(&f);
 	enter(&f, w);
 	begin(&f);
@@ -342,7 +379,7 @@ static void close_shard(struct fake *f, struct rl_task *t)
 TEST(a_tick_interrupts_for_who_goes_before_and_not_otherwise)
 {
 	struct fake f;
-	struct rl_watch *w = open_watch(10 * MS, 0, NULL);
+	struct rl_watch *w = open_watch(HOUR_NS, 0, NULL);
 	struct rl_task *t = open_shard(&f, true), *other = rl_task_new(&f.shard, 0);
 	enter(&f, w);
 	begin(&f);
@@ -350,10 +387,11 @@ TEST(a_tick_interrupts_for_who_goes_before_and_not_otherwise)
 	CHECK_EQ(atomic_load(&f.preempted), 0);
 	rl_task_set_priority(&f.shard, other, RL_CRITICAL);
 	raise(SIGURG);
-	CHECK(atomic_load(&f.preempted) >= 1);
+	CHECK_EQ(atomic_load(&f.preempted), 1);
 	CHECK(f.shard.urged);
 	atomic_store(&f.shard.sliced, atomic_load(&f.shard.run_seq));
 	raise(SIGURG); /* it was not to let others go: its slice is used up */
+	CHECK_EQ(atomic_load(&f.preempted), 2);
 	CHECK(!f.shard.urged);
 	end(&f);
 	leave(&f);
@@ -361,6 +399,22 @@ TEST(a_tick_interrupts_for_who_goes_before_and_not_otherwise)
 	rl_wait_abandon(&f.shard, other);
 	rl_task_free(&f.shard, other);
 	close_shard(&f, t);
+}
+
+/* A run of seven ticks, three of which may pass before the first look; or with `urgent`, runs until
+ * one was interrupted before its slice had passed. */
+static void run_for_ticks(struct fake *f, bool urgent)
+{
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	do {
+		int before = atomic_load(&f->preempted);
+		begin(f);
+		if (urgent)
+			await(&f->preempted, before + 1);
+		else
+			usleep(140000);
+		end(f);
+	} while (urgent && atomic_load(&f->urged) == 0 && clock_ns(CLOCK_MONOTONIC) < limit);
 }
 
 TEST(ticks_come_before_the_slice_only_while_something_may_come)
@@ -373,14 +427,8 @@ TEST(ticks_come_before_the_slice_only_while_something_may_come)
 		if (!urgent)
 			atomic_store(&f.shard.urgent, false);
 		enter(&f, w);
-		begin(&f);
-		if (urgent)
-			await(&f.preempted, 1);
-		else
-			usleep(60000); /* three ticks */
-		bool sliced = atomic_load(&f.shard.sliced) == atomic_load(&f.shard.run_seq);
-		CHECK(sliced || (atomic_load(&f.preempted) > 0) == urgent);
-		end(&f);
+		run_for_ticks(&f, urgent);
+		CHECK((atomic_load(&f.urged) > 0) == urgent);
 		leave(&f);
 		rl_watch_close(w);
 		rl_wait_abandon(&f.shard, other);
@@ -400,7 +448,7 @@ TEST(a_slice_is_a_slice_with_ticks_too)
 	begin(&f);
 	await(&f.preempted, 1);
 	int64_t ran_ns = clock_ns(CLOCK_MONOTONIC) - from_ns;
-	CHECK(ran_ns >= 10 * MS);
+	CHECK(ran_ns >= 18 * MS);
 	CHECK(!f.shard.urged);
 	end(&f);
 	leave(&f);
@@ -432,6 +480,7 @@ TEST(a_stall_is_told_once_and_so_is_its_end)
 	struct fake f, other;
 	struct report r;
 	struct rl_watch *w = open_watch(2 * MS, 20 * MS, &r);
+	r.about = &f.shard;
 	pthread_t thread = start(&other, w, run_often);
 	pretend_shard(&f);
 	enter(&f, w);
@@ -457,7 +506,7 @@ TEST(a_stall_is_told_once_and_so_is_its_end)
 	leave(&f);
 	stop(&other, thread);
 	rl_watch_close(w);
-	CHECK_EQ(atomic_load(&other.shard.stalled_ns), 0);
+	CHECK(atomic_load(&r.others) == 0 || other.longest_ns >= 20 * MS);
 }
 
 /* Wall time counts. No signal is due yet, so the thread uses no CPU time at all. */
@@ -570,17 +619,21 @@ static long watchdog_waits(void)
 	return waits;
 }
 
-/* Until it has not stirred for 50 ms, which is 250 of its ticks. Returns watchdog_waits. */
-static long await_sleep(void)
+/* Until both shards must wake it, and it has not stirred for 50 ms, which is 250 of its ticks.
+ * Returns watchdog_waits. */
+static long await_sleep(const struct fake *f, const struct fake *g)
 {
 	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
-	long waits, before;
-	do {
-		before = watchdog_waits();
+	long waits = 0;
+	bool sleeps = false;
+	while (!sleeps && clock_ns(CLOCK_MONOTONIC) < limit) {
+		long before = watchdog_waits();
 		usleep(50000);
 		waits = watchdog_waits();
-	} while (waits != before && clock_ns(CLOCK_MONOTONIC) < limit);
-	CHECK_EQ(waits, before);
+		sleeps = waits == before && atomic_load(&f->shard.unwatched)
+			&& atomic_load(&g->shard.unwatched);
+	}
+	CHECK(sleeps && waits > 0);
 	return waits;
 }
 
@@ -653,6 +706,8 @@ TEST(has_a_lower_nice_value_than_shards)
 	const struct rl_sched other = {.policy = SCHED_OTHER, .nice = -7};
 	if (!is_allowed(&other))
 		SKIP("this process may not lower its nice value");
+	if (getpriority(PRIO_PROCESS, 0) < -7)
+		SKIP("this process has a lower nice value itself");
 	CHECK_EQ(rl_watch_open(&w, &config), 0);
 	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 	while (watchdog_class().nice != -7 && clock_ns(CLOCK_MONOTONIC) < limit)
@@ -660,6 +715,8 @@ TEST(has_a_lower_nice_value_than_shards)
 	CHECK_EQ(watchdog_class().nice, -7);
 	rl_watch_close(w);
 }
+
+#define CANNOT 77 /* give up its privileges */
 
 TEST(is_not_opened_when_it_cannot_go_before_shards)
 {
@@ -670,17 +727,22 @@ TEST(is_not_opened_when_it_cannot_go_before_shards)
 		SKIP("to give up privileges one has to have them");
 	pid_t child = fork();
 	if (child == 0) {
-		bool done = setuid(65534) == 0 && rl_watch_open(&w, &config) == -EPERM
+		struct rlimit none = {0, 0};
+		if (setrlimit(RLIMIT_RTPRIO, &none) < 0 || setuid(65534) < 0)
+			_exit(CANNOT);
+		bool done = rl_watch_open(&w, &config) == -EPERM
 			&& sigaction(SIGURG, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
 		config.priority = 0;
 		_exit(done && rl_watch_open(&w, &config) == 0 ? 0 : 1);
 	}
 	int status = -1;
 	waitpid(child, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT)
+		SKIP("this process may not become another user's");
 	CHECK_EQ(status, 0);
 }
 
-/* A shard that has its core only when nobody else wants it, and somebody who does. */
+/* A shard that shares one core with somebody who does not let it run. */
 struct hungry {
 	struct rl_watch *watch;
 	cpu_set_t cpus;
@@ -688,6 +750,7 @@ struct hungry {
 	atomic_bool fed;
 	_Atomic int64_t lasted_ns;
 	bool runs;                    /* a task, while it starves */
+	bool idle;                    /* its class is SCHED_IDLE */
 };
 
 static void on_starved(void *arg, struct rl_shard *s, int64_t ns, bool over)
@@ -707,7 +770,8 @@ static void *hungry_main(void *arg)
 	pretend_shard(&f);
 	sched_setaffinity(0, sizeof h->cpus, &h->cpus);
 	enter(&f, h->watch);
-	CHECK_EQ(rl_sched_set(&(struct rl_sched){.policy = SCHED_IDLE}), 0);
+	if (h->idle)
+		CHECK_EQ(rl_sched_set(&(struct rl_sched){.policy = SCHED_IDLE}), 0);
 	if (h->runs)
 		begin(&f);
 	atomic_store(&h->starve, 1);
@@ -719,10 +783,36 @@ static void *hungry_main(void *arg)
 		}
 	if (h->runs)
 		end(&f);
-	if (atomic_load(&h->began) > 0)
-		await(&h->over, 1);
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (atomic_load(&h->began) > 0 && atomic_load(&h->over) == 0
+		&& clock_ns(CLOCK_MONOTONIC) < limit)
+		usleep(1000);
 	leave(&f);
 	return NULL;
+}
+
+static bool is_told(struct hungry *h)
+{
+	return atomic_load(&h->began) + atomic_load(&h->over) > 0;
+}
+
+/* Keep its core from it until the watchdog tells of that. With real-time priority that is sure, for
+ * the most part of a second at least; else it depends on what the kernel gives a thread of the
+ * class SCHED_IDLE beside an ordinary one. */
+static void take_its_core(struct hungry *h)
+{
+	struct rl_sched_saved saved;
+	cpu_set_t before;
+	CHECK_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+	CHECK_EQ(rl_sched_save(&saved), 0);
+	CHECK_EQ(sched_setaffinity(0, sizeof h->cpus, &h->cpus), 0);
+	if (!h->idle)
+		CHECK_EQ(rl_sched_set(&(struct rl_sched){.policy = SCHED_FIFO, .priority = 1}), 0);
+	int64_t limit = clock_ns(CLOCK_MONOTONIC) + (h->idle ? 5000 * MS : PATIENCE_NS);
+	while (!is_told(h) && clock_ns(CLOCK_MONOTONIC) < limit)
+		;
+	CHECK_EQ(rl_sched_restore(&saved), 0);
+	sched_setaffinity(0, sizeof before, &before);
 }
 
 static void starve_one(bool runs)
@@ -731,27 +821,24 @@ static void starve_one(bool runs)
 	struct rl_watch_config config = {
 		.slice_ns = 10 * MS, .starve_ns = 50 * MS, .starved = on_starved, .arg = &h,
 	};
-	cpu_set_t before;
+	const struct rl_sched fifo = {.policy = SCHED_FIFO, .priority = 2};
 	pthread_t id;
 	memset(&h, 0, sizeof h);
 	h.runs = runs;
+	h.idle = !is_allowed(&fifo);
+	config.priority = h.idle ? 0 : 1;
 	CPU_ZERO(&h.cpus);
 	CPU_SET(sched_getcpu(), &h.cpus);
 	CHECK_EQ(rl_watch_open(&h.watch, &config), 0);
-	CHECK_EQ(sched_getaffinity(0, sizeof before, &before), 0);
 	CHECK_EQ(pthread_create(&id, NULL, hungry_main, &h), 0);
 	await(&h.starve, 1);
-	CHECK_EQ(sched_setaffinity(0, sizeof h.cpus, &h.cpus), 0);
-	int64_t limit = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
-	while (atomic_load(&h.began) + atomic_load(&h.over) == 0 && clock_ns(CLOCK_MONOTONIC) < limit)
-		;
-	bool starved = atomic_load(&h.began) + atomic_load(&h.over) > 0;
-	sched_setaffinity(0, sizeof before, &before);
+	take_its_core(&h);
+	bool starved = is_told(&h);
 	atomic_store(&h.fed, true);
 	pthread_join(id, NULL);
 	rl_watch_close(h.watch);
-	if (!starved)
-		SKIP("the kernel let a thread of the class SCHED_IDLE run beside one that spins");
+	if (!starved && h.idle)
+		SKIP("the kernel lets a thread of the class SCHED_IDLE run beside one that spins");
 	CHECK(atomic_load(&h.over) > 0 && h.lasted_ns >= 50 * MS);
 	CHECK_EQ(atomic_load(&h.wrong), 0);
 }
@@ -766,20 +853,42 @@ TEST(a_shard_that_gets_no_core_when_it_wakes_is_told_of)
 	starve_one(false);
 }
 
-TEST(a_run_that_blocks_is_not_starved)
+/* Blocks, and is not even woken by signals: each time it might have to wait for a core. */
+static void block_deaf(struct fake *f)
 {
-	static struct hungry h;
-	struct rl_watch_config config = {
-		.slice_ns = 10 * MS, .starve_ns = 50 * MS, .starved = on_starved, .arg = &h,
-	};
+	sigset_t urg;
+	sigemptyset(&urg);
+	sigaddset(&urg, SIGURG);
+	pthread_sigmask(SIG_BLOCK, &urg, NULL);
+	block(f);
+}
+
+/* Block for half a second. How long the thread had to wait for a core in its life. */
+static int64_t block_for_long(struct rl_watch *w)
+{
 	struct fake f;
-	struct rl_watch *w = NULL;
-	CHECK_EQ(rl_watch_open(&w, &config), 0);
-	pthread_t thread = start(&f, w, block);
+	pthread_t thread = start(&f, w, block_deaf);
 	usleep(500000);
 	stop(&f, thread);
-	rl_watch_close(w);
-	CHECK_EQ(atomic_load(&h.began), 0);
+	return f.waited_ns;
+}
+
+TEST(a_run_that_blocks_is_not_starved)
+{
+	enum { TRIES = 10 };
+	bool busy = true;
+	for (int i = 0; i < TRIES && busy; i++) {
+		struct hungry h = {.runs = true};
+		struct rl_watch_config config = {
+			.slice_ns = 10 * MS, .starve_ns = 50 * MS, .starved = on_starved, .arg = &h,
+		};
+		CHECK_EQ(rl_watch_open(&h.watch, &config), 0);
+		busy = block_for_long(h.watch) >= 50 * MS;
+		rl_watch_close(h.watch);
+		CHECK(busy || !is_told(&h));
+	}
+	if (busy)
+		SKIP("on this machine a thread that hardly ever runs waits for its core too long");
 }
 
 /* ---- sleeping -------------------------------------------------------------------------------- */
@@ -791,13 +900,11 @@ TEST(sleeps_while_all_shards_are_quiet_and_is_woken_by_any)
 	pthread_t thread = start(&g, w, run_never);
 	pretend_shard(&f);
 	enter(&f, w);
-	for (int i = 1; i <= 3; i++) {
-		long waits = await_sleep();
-		CHECK(waits > 0);
-		CHECK(atomic_load(&f.shard.unwatched) && atomic_load(&g.shard.unwatched));
+	for (int i = 0; i < 3; i++) {
+		long waits = await_sleep(&f, &g);
 		begin(&f);
 		CHECK(!atomic_load(&f.shard.unwatched) && !atomic_load(&g.shard.unwatched));
-		await(&f.preempted, 20 * i);
+		await(&f.preempted, atomic_load(&f.preempted) + 20);
 		CHECK(watchdog_waits() > waits);
 		end(&f);
 	}
@@ -818,11 +925,10 @@ TEST(looking_for_starvation_wakes_nobody)
 	pthread_t thread = start(&g, w, run_never);
 	pretend_shard(&f);
 	enter(&f, w);
-	for (int i = 1; i <= 2; i++) {
-		await_sleep();
-		CHECK(atomic_load(&f.shard.unwatched) && atomic_load(&g.shard.unwatched));
+	for (int i = 0; i < 2; i++) {
+		await_sleep(&f, &g);
 		begin(&f);
-		await(&f.preempted, i);
+		await(&f.preempted, atomic_load(&f.preempted) + 1);
 		end(&f);
 	}
 	leave(&f);
@@ -878,7 +984,7 @@ TEST(a_forked_child_can_leave_and_close)
 	enter(&f, w);
 	pid_t pid = fork();
 	if (pid == 0) {
-		alarm(20);
+		alarm(60);
 		rl_watch_wake(w);
 		leave(&f);
 		rl_watch_close(w);

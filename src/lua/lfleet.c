@@ -210,6 +210,7 @@ static void *thread_main(void *arg)
 	struct lfleet_thread *t = arg;
 	char why[512];
 	lua_State *L = NULL;
+	rl_watch_hear();
 	atomic_store_explicit(&t->tid, gettid(), memory_order_relaxed);
 	if (place(t, why, sizeof why) && join_class(t, why, sizeof why))
 		L = rl_lua_state_new(t->team->boot, why, sizeof why);
@@ -229,7 +230,6 @@ static int thread_start(struct lfleet_thread *t)
 	sigset_t block, before;
 	char name[16];
 	sigfillset(&block);
-	sigdelset(&block, SIGURG);
 	pthread_sigmask(SIG_SETMASK, &block, &before);
 	int err = pthread_create(&t->id, NULL, thread_main, t);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

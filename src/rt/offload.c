@@ -277,17 +277,6 @@ static void arrived(struct rl_offload *p, struct helper *t)
 		staff(p);
 }
 
-/* SIGURG's handler looks at a thread-local variable, for which memory is allocated when the thread
- * first does: that must not be in the handler, which may have interrupted the allocator. */
-static void hear_sigurg(void)
-{
-	sigset_t set;
-	rl_watch_lend(NULL, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGURG);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
 static void *helper_main(void *arg)
 {
 	struct helper *t = arg;
@@ -295,7 +284,7 @@ static void *helper_main(void *arg)
 	char name[16];
 	snprintf(name, sizeof name, "ringlet-off-%u", t->number % 1000);
 	pthread_setname_np(pthread_self(), name);
-	hear_sigurg();
+	rl_watch_hear();
 	pthread_mutex_lock(&p->lock);
 	do {
 		struct rl_call *c = is_surplus(p) ? NULL : rl_offload_pop(p);

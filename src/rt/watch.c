@@ -179,7 +179,7 @@ static void look_once(struct rl_watch *w, struct look *k, int64_t now_ns)
 	k->quiet_ns = seq == k->seq ? k->quiet_ns + w->waited_ns : 0;
 	k->seq = seq;
 	k->ticks = 0;
-	k->since_ns = now_ns;
+	k->since_ns = read_clock(CLOCK_MONOTONIC); /* `now_ns` may be from before that run */
 	rl_starve_mark(&k->starve);
 }
 
@@ -308,6 +308,7 @@ static int take_sigurg(struct rl_watch *w)
 	struct sigaction now = {.sa_handler = on_sigurg, .sa_flags = SA_RESTART | SA_ONSTACK};
 	sigemptyset(&now.sa_mask);
 	sigaddset(&now.sa_mask, SIGPROF); /* its handler may arm a hook as well */
+	(void)watched; /* has its memory now: see rl_watch_hear */
 	if (sigaction(SIGURG, NULL, &w->before) < 0)
 		return -errno;
 	if ((w->before.sa_flags & SA_SIGINFO) || w->before.sa_handler != SIG_DFL)
@@ -478,6 +479,15 @@ void rl_watch_leave(struct rl_watch *w, struct rl_shard *s)
 	pthread_mutex_unlock(&w->lock);
 	rl_starve_close(&k->starve);
 	free(k);
+}
+
+void rl_watch_hear(void)
+{
+	sigset_t set;
+	lent.fn = NULL;
+	sigemptyset(&set);
+	sigaddset(&set, SIGURG);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 void rl_watch_lend(void (*fn)(void *arg), void *arg)

@@ -56,9 +56,13 @@ int rl_watch_enter(struct rl_watch *w, struct rl_shard *s);
  * `over`; waits for a call that is under way. NULL is fine. */
 void rl_watch_leave(struct rl_watch *w, struct rl_shard *s);
 
+/* Threads of ours begin with all signals blocked, and call this to hear SIGURG: its handler looks
+ * at a thread-local variable, for which memory is allocated when the thread first does. That must
+ * not be in the handler, which may have interrupted the allocator. */
+void rl_watch_hear(void);
+
 /* On a thread that is no shard's: SIGURG sent to it while a watch is open calls fn(arg) there, in
- * signal context, from now on; NULL: nothing. The first time is before the thread hears SIGURG: it
- * allocates what the handler needs. */
+ * signal context, from now on; NULL: nothing. */
 void rl_watch_lend(void (*fn)(void *arg), void *arg);
 
 /* Called by a shard that is `unwatched`, after it has announced a run with rl_shard_running. */
