@@ -60,16 +60,16 @@ local function begin_all(s)
 end
 
 -- The first shard has begun; go on with the next when its turn is over. A shard that cannot be
--- profiled now is left out.
+-- profiled now is left out. One that has begun ends, also when all ended while it was asked to.
 local function take_turns(s)
-  local i = 1
-  while not s.ended:is_set() do
+  local i, begun = 1, true
+  while begun or not s.ended:is_set() do
     s.ended:wait(s.turn)
-    add_part(s, s.list[i])
-    i = i % #s.list + 1
-    if not s.ended:is_set() and not on(s.list[i], "begin", s.opts) then
-      s.ended:wait(s.turn)
+    if begun then
+      add_part(s, s.list[i])
     end
+    i = i % #s.list + 1
+    begun = not s.ended:is_set() and on(s.list[i], "begin", s.opts)
   end
 end
 
