@@ -125,6 +125,9 @@ TEST(they_take_turns)
 	atomic_store(&p.b.shard.stalled_ns, 1);
 	p.spread->last = 0;
 	CHECK_EQ(rl_spread_pick(p.spread, &p.a.shard), 0);
+	atomic_store(&p.a.shard.stalled_ns, 1); /* it was, and gives one away now */
+	CHECK_EQ(rl_spread_pick(p.spread, &p.a.shard), 0);
+	atomic_store(&p.a.shard.stalled_ns, 0);
 	p.spread->seats[0].open = false;
 	CHECK_EQ(rl_spread_pick(p.spread, &p.a.shard), 1);
 	atomic_store(&p.b.shard.stalled_ns, 0);

@@ -43,9 +43,12 @@ struct rl_spread *rl_spread_new(unsigned size, unsigned limit, bool fewest)
 	return sp;
 }
 
+/* The giver runs, also when the watchdog has not seen yet that its stall is over. */
 static bool is_stalled(const struct rl_shard *s, unsigned index)
 {
 	const struct rl_seat *seat = &s->fleet->seats[index];
+	if (seat->shard == s)
+		return false;
 	if (atomic_load_explicit(&seat->state, memory_order_relaxed) == RL_SEAT_GONE)
 		return true;
 	return atomic_load_explicit(&seat->shard->stalled_ns, memory_order_relaxed) != 0;
