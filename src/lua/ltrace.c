@@ -148,10 +148,8 @@ static int ltrace_section(lua_State *L)
 	unsigned i = check_section(L, r);
 	struct rl_recorder_section *section = rl_recorder_section(r, i);
 	struct rl_shard *s = &rl_lua_of(L)->shard;
-	if (s->trace && s->trace->recorder == r) {
-		rl_shard_now(s);
+	if (s->trace && s->trace->recorder == r)
 		rl_trace_pair(s->trace); /* a late one, for the rate of the ticks */
-	}
 	uint64_t ticks, ns, names[RL_RECORDER_NAMES];
 	lua_pushinteger(L, (lua_Integer)RL_LOAD(&section->head, acquire));
 	if (read_pair(section, &ticks, &ns)) {

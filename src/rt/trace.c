@@ -20,18 +20,36 @@
 _Static_assert(RL_RECORDER_TEXTS <= 1 << 16, "where a text lies fits 16 bits");
 _Static_assert(RL_TRACE_TEXT_MAX <= 255, "its length fits a byte");
 
-/* A moment by both clocks: what the rate of the ticks is reckoned from. */
+/* A moment by both clocks. The best of three looks: a thread may be put aside between them. */
+static void read_clocks(const struct rl_trace *t, uint64_t *ticks, int64_t *mono_ns)
+{
+	uint64_t least = UINT64_MAX;
+	for (int i = 0; i < 3; i++) {
+		uint64_t from = rl_trace_clock(t);
+		int64_t now_ns = rl_os_now(t->shard->os);
+		uint64_t took = rl_trace_clock(t) - from;
+		if (took >= least)
+			continue;
+		least = took;
+		*ticks = from + took / 2;
+		*mono_ns = now_ns;
+	}
+}
+
+/* What the rate of the ticks is reckoned from. */
 void rl_trace_pair(struct rl_trace *t)
 {
 	struct rl_recorder_section *section = t->section;
-	uint64_t ticks = rl_trace_clock(t);
+	uint64_t ticks = 0;
+	int64_t mono_ns = 0;
+	read_clocks(t, &ticks, &mono_ns);
 	uint64_t n = RL_LOAD(&section->pairs, relaxed);
 	struct rl_recorder_pair *pair = &section->pair[n & 1];
 	RL_STORE(&pair->ticks, ticks, release);
-	RL_STORE(&pair->mono_ns, (uint64_t)t->shard->now_ns, release);
+	RL_STORE(&pair->mono_ns, (uint64_t)mono_ns, release);
 	RL_STORE(&section->last_id, t->shard->next_id, relaxed);
 	RL_STORE(&section->pairs, n + 1, release); /* for who reads the pair: it is whole */
-	t->pair_ns = t->shard->now_ns;
+	t->pair_ns = mono_ns;
 }
 
 void rl_trace_wake(struct rl_trace *t)

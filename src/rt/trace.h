@@ -89,7 +89,7 @@ void rl_trace_finish(struct rl_trace *t, uint64_t task, uint16_t number);
 void rl_trace_say(struct rl_trace *t, uint64_t task, const char *text, uint32_t len);
 /* Record that the shard is awake. */
 void rl_trace_wake(struct rl_trace *t);
-/* Write down the time by both clocks; the shard's was just read. */
+/* Write down the time by both clocks. */
 void rl_trace_pair(struct rl_trace *t);
 
 static inline uint64_t rl_trace_clock(const struct rl_trace *t)
