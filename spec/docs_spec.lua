@@ -2,6 +2,7 @@
 -- What the stubs in docs/luals say is what there is at run time, and the other way round:
 -- functions, methods, parameters, options, fields. And tools/stubs sees what it is there to see.
 local H = require "spec.helper"
+local B = require "spec.bpf"
 local admin = require "ringlet.admin"
 local buffer = require "ringlet.buffer"
 local debug_tasks = require "ringlet.debug"
@@ -28,6 +29,16 @@ local MODULES = {
   ["ringlet.debug"] = debug_tasks, ["ringlet.admin"] = admin, ["ringlet.leaks"] = leaks,
   ["ringlet.metrics"] = metrics, ["ringlet.otlp"] = otlp, ["ringlet.trace"] = trace,
 }
+
+-- Its objects need privileges.
+local no_bpf = B.missing "bpf" or B.missing "ok" or B.missing "tp_btf" or B.missing "sk_reuseport"
+  or H.missing.uring
+if not no_bpf then
+  MODULES["ringlet.bpf"] = {
+    load = B.bpf.load, metrics = B.bpf.metrics, open_map = B.bpf.open_map, probe = B.bpf.probe,
+    steer = B.bpf.steer, wakeup = B.bpf.wakeup, -- these two are read when they are asked for
+  }
+end
 
 -- Methods of classes that are not for users, and why they are there.
 local INTERNAL = {
@@ -206,8 +217,43 @@ MAKERS[#MAKERS + 1] = function(all)
   all.otlp_exporter:close()
 end
 
+-- Of what takes the real kernel.
+local function bpf_on_sockets()
+  local all = {}
+  rl.run(function()
+    local steer, object = assert(B.bpf.steer()), assert(B.bpf.load(B.SAMPLE))
+    local server = assert(net.serve("127.0.0.1:0", function() end, {shards = "all", steer = steer}))
+    all.bpf_steering_state = steer:state()[1]
+    all.bpf_link = assert(object:attach("watch", {socket = assert(net.listen "127.0.0.1:0")}))
+    server:stop(0)
+    object:close()
+    steer:close()
+  end, {shards = 2})
+  all.bpf_steering_state.task, all.bpf_steering_state.running = 1, 0 -- of a shard that computes
+  return all
+end
+
+local function bpf_instances(all, on_sockets)
+  for name, x in pairs(on_sockets) do all[name] = x end
+  local object = assert(B.bpf.load(B.SAMPLE, {programs = {"watch"}}))
+  all.bpf_object, all.bpf_object_stats = object, object:stats()
+  all.bpf_map, all.bpf_program = object:map "words", object:program "watch"
+  all.bpf_map_stats, all.bpf_program_stats = all.bpf_map:stats(), all.bpf_program:stats()
+  all.bpf_area, all.bpf_ring = all.bpf_map:mmap(), object:ring "events"
+  all.bpf_ring_stats = all.bpf_ring:stats()
+  all.bpf_metrics = assert(B.bpf.metrics{"tcp_connect", "tcp_accept", "retransmit", "runqlat"})
+  all.bpf_reading = all.bpf_metrics:read()
+  all.bpf_reading.cgroup, all.bpf_reading.runqueue = {}, all.histogram
+  all.bpf_cost = select(2, next(all.bpf_metrics:stats()))
+  all.bpf_steering, all.bpf_wakeup = assert(B.bpf.steer()), assert(B.bpf.wakeup())
+  all.bpf_steering_stats, all.bpf_wakeup_stats = all.bpf_steering:stats(), all.bpf_wakeup:stats()
+  all.bpf_probe = B.bpf.probe()
+  all.bpf_probe.reason = all.bpf_probe.reason or "it is ok"
+end
+
 -- One of each class. `done` closes what must be closed.
 local function with_instances(fn)
+  local on_sockets = not no_bpf and bpf_on_sockets()
   rl.run(function()
     local listener = assert(net.listen("127.0.0.1:0"))
     local conn = assert(net.connect(listener:addr()))
@@ -237,7 +283,13 @@ local function with_instances(fn)
       stats = rl.stats(), conn_stats = conn:stats(), server_stats = server:stats(),
     }
     for _, add in ipairs(MAKERS) do add(all) end
+    if on_sockets then
+      bpf_instances(all, on_sockets)
+    end
     fn(all)
+    for _, name in ipairs(on_sockets and {"object", "metrics", "steering", "wakeup"} or {}) do
+      all["bpf_" .. name]:close()
+    end
     group:stop()
     conn:abort()
     listener:close()
@@ -411,6 +463,15 @@ describe("the stubs in docs/luals", function()
       compare("autoscaler.opts", function()
         assert.is_false((pcall(rl.autoscaler, {max = 1})))
       end)
+      if not no_bpf then
+        local object = B.bpf.load(B.SAMPLE, {programs = {"watch"}})
+        compare("bpf.load.opts", B.bpf.load, "nowhere", {})
+        compare("bpf.steer.opts", B.bpf.steer, {})
+        compare("bpf.wakeup.opts", B.bpf.wakeup, {})
+        compare("bpf_object.ring.opts", object.ring, object, "events", {})
+        compare("bpf_program.run.opts", function() object:program "watch":run{} end)
+        object:close()
+      end
       local listener
       compare("net.listen.opts", function() listener = net.listen("127.0.0.1:0", {}) end)
       compare("net.connect.opts", function() net.connect(listener:addr(), {}):close() end)

@@ -285,7 +285,8 @@ end
 
 -- ---- a file -------------------------------------------------------------------------------------
 
--- What init.lua, or shared.lua, gives: {["ringlet.chan"] = {new = "chan"}}
+-- What init.lua, or another file of a module, gives: {["ringlet.chan"] = {new = "chan"}}; also what
+-- it reads when it is first asked for: chan = {"ringlet.chan", "new"}
 function M.exports_of(lines)
   local files, exports = {}, {}
   for _, line in ipairs(lines) do
@@ -296,6 +297,11 @@ function M.exports_of(lines)
     end
     for public, from, fn in line:gmatch "([%w_]+) = ([%w_]+)%.([%w_]+)" do
       if files[from] then exports[files[from]][fn] = public end
+    end
+    local public, from, fn = line:match "^  ([%w_]+) = {\"(ringlet%.[%w_]+)\", \"([%w_]+)\"},$"
+    if public then
+      exports[from] = exports[from] or {}
+      exports[from][fn] = public
     end
   end
   return exports

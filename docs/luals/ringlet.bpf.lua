@@ -71,6 +71,12 @@ local bpf_link = {}
 ---@return true
 function bpf_link:detach() end
 
+---The same: `detach` under the name that all objects have.
+---
+---Does not park.
+---@return true
+function bpf_link:close() end
+
 ---Keep it attached beyond this process: under a path of a bpf file system.
 ---
 ---Does not park.
@@ -274,7 +280,7 @@ function bpf_map:fd() end
 ---@overload fun(self: ringlet.bpf_map, path: string): nil, string, string
 function bpf_map:pin(path) end
 
----@class ringlet.stats
+---@class ringlet.bpf_map_stats
 ---@field name string
 ---@field kind string "hash", "array", "lpm_trie", ...
 ---@field key_size integer bytes
@@ -285,7 +291,7 @@ function bpf_map:pin(path) end
 ---What it is.
 ---
 ---Does not park.
----@return ringlet.stats # a new table
+---@return ringlet.bpf_map_stats # a new table
 function bpf_map:stats() end
 
 ---Give it up. What the kernel has of it stays as long as something uses it. Idempotent.
@@ -298,13 +304,13 @@ function bpf_map:close() end
 ---@class ringlet.bpf_metrics
 local bpf_metrics = {}
 
----@class ringlet.reading
+---@class ringlet.bpf_reading
 ---@field connects integer|nil that have begun: a SYN was sent, or should have been
 ---@field established integer|nil of them, those that were answered
 ---@field failed integer|nil of them, those that were refused, not answered, or given up
 ---@field accepts integer|nil connections of others that were established
 ---@field retransmits integer|nil segments sent again, of connections that are counted
----@field runqueue ringlet.histogram|nil seconds that shards' threads waited for a CPU, each time
+---@field runqueue table|nil histogram of seconds that shards' threads waited for a CPU
 ---@field shards table the same by number of the shard
 ---@field other table the same of threads that are no shard's, without `runqueue`; in the sums above
 ---list of the same with `shard` and `id`, of up to 4096 tasks, the last to connect
@@ -316,13 +322,13 @@ local bpf_metrics = {}
 ---What has been counted since it was made.
 ---
 ---Does not park.
----@return ringlet.reading|nil # a new table
+---@return ringlet.bpf_reading|nil # a new table
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED"
 ---@overload fun(self: ringlet.bpf_metrics): nil, string, string
 function bpf_metrics:read() end
 
----@class ringlet.stats
+---@class ringlet.bpf_cost
 ---@field runs integer
 ---@field ns number in all of them
 
@@ -332,7 +338,7 @@ function bpf_metrics:read() end
 ---Does not park.
 ---
 ---Source: bpf(2), BPF_ENABLE_STATS.
----@return ringlet.stats|nil # a new table by name of the program, of tables
+---@return table|nil # a new table, by name of the program
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED"; "EPERM"
 ---@overload fun(self: ringlet.bpf_metrics): nil, string, string
@@ -441,7 +447,7 @@ function bpf_object:attach(name, spec) end
 ---@return true
 function bpf_object:close() end
 
----@class ringlet.stats
+---@class ringlet.bpf_object_stats
 ---@field maps integer
 ---@field programs integer loaded or not
 ---@field links integer programs that are attached, through this object
@@ -449,7 +455,7 @@ function bpf_object:close() end
 ---What it has.
 ---
 ---Does not park.
----@return ringlet.stats # a new table
+---@return ringlet.bpf_object_stats # a new table
 function bpf_object:stats() end
 
 ---A program, from `object:program`.
@@ -491,7 +497,7 @@ function bpf_program:attach(spec) end
 ---@overload fun(self: ringlet.bpf_program, opts?): nil, string, string
 function bpf_program:run(opts) end
 
----@class ringlet.stats
+---@class ringlet.bpf_program_stats
 ---@field runs integer
 ---@field ns number in all of them
 ---@field missed integer runs that the kernel left out, since it was in one already
@@ -505,7 +511,7 @@ function bpf_program:run(opts) end
 ---Does not park.
 ---
 ---Source: bpf(2), BPF_ENABLE_STATS.
----@return ringlet.stats|nil # a new table
+---@return ringlet.bpf_program_stats|nil # a new table
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED"; "EPERM": counting needs CAP_SYS_ADMIN
 ---@overload fun(self: ringlet.bpf_program): nil, string, string
@@ -556,7 +562,7 @@ function bpf_ring:try_recv() end
 ---@return fun(): any
 function bpf_ring:iter() end
 
----@class ringlet.stats
+---@class ringlet.bpf_ring_stats
 ---@field records integer taken so far
 ---@field waiting integer bytes that wait to be taken, headers included
 ---@field size integer bytes that there is room for
@@ -564,7 +570,7 @@ function bpf_ring:iter() end
 ---Counters.
 ---
 ---Does not park.
----@return ringlet.stats # a new table
+---@return ringlet.bpf_ring_stats # a new table
 function bpf_ring:stats() end
 
 ---Close this end. Whoever waits gets "ECLOSED". Idempotent.
@@ -576,8 +582,8 @@ function bpf_ring:close() end
 ---What steers new connections, from `bpf.steer`: an option of `net.serve` and `http.serve`. It
 ---travels to other shards. Without `close` it lasts as long as somebody has it, or a server uses
 ---it.
----@class ringlet.Steering
-local Steering = {}
+---@class ringlet.bpf_steering
+local bpf_steering = {}
 
 ---Change weights: a shard of weight 2 gets twice as many as one of weight 1, which is the default;
 ---one of weight 0 gets what there is nobody else for. Of "hash" only those addresses go elsewhere
@@ -587,11 +593,11 @@ local Steering = {}
 ---
 ---Raises on what is no shard or weight.
 ---@param weights table shard -> 0, or from 0.01 to 100; others stay as they are
----@return ringlet.Steering|nil # itself
+---@return ringlet.bpf_steering|nil # itself
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED"
----@overload fun(self: ringlet.Steering, weights: table): nil, string, string
-function Steering:weights(weights) end
+---@overload fun(self: ringlet.bpf_steering, weights: table): nil, string, string
+function bpf_steering:weights(weights) end
 
 ---Say where a network's connections go from now on; those that there are stay.
 ---
@@ -600,11 +606,11 @@ function Steering:weights(weights) end
 ---Raises on what is no prefix or shard; when the policy is not "tenant".
 ---@param prefix string "10.0.0.0/8", "2001:db8::/32" or an address; the longest that fits counts
 ---@param shards? integer|table one, or a list of them; nil: it is no tenant any more
----@return ringlet.Steering|nil # itself
+---@return ringlet.bpf_steering|nil # itself
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED", "ENOSPC" (there are 4096), "ENOENT" (it was none)
----@overload fun(self: ringlet.Steering, prefix, shards?): nil, string, string
-function Steering:tenant(prefix, shards) end
+---@overload fun(self: ringlet.bpf_steering, prefix, shards?): nil, string, string
+function bpf_steering:tenant(prefix, shards) end
 
 ---Where a connection from an address would go now: the program is asked, nothing is placed. Of
 ---"rr" and "least" the next one may be told something else.
@@ -616,10 +622,10 @@ function Steering:tenant(prefix, shards) end
 ---@return integer|nil # a shard; nil: none listens
 ---@return integer|string|nil # the shard it would be if none were stalled or full
 ---@return string|nil # "ECLOSED"; "EPERM", and others of `bpf.load`
----@overload fun(self: ringlet.Steering, address: string): nil, string, string
-function Steering:where(address) end
+---@overload fun(self: ringlet.bpf_steering, address: string): nil, string, string
+function bpf_steering:where(address) end
 
----@class ringlet.steer_stats
+---@class ringlet.bpf_steering_stats
 ---@field placed integer connections that a shard was chosen for, migrated ones too
 ---moved to another shard because their listener was closed before they were accepted
 ---@field migrated integer
@@ -634,13 +640,13 @@ function Steering:where(address) end
 ---accepted.
 ---
 ---Does not park.
----@return ringlet.steer_stats|nil # a new table
+---@return ringlet.bpf_steering_stats|nil # a new table
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED"
----@overload fun(self: ringlet.Steering): nil, string, string
-function Steering:stats() end
+---@overload fun(self: ringlet.bpf_steering): nil, string, string
+function bpf_steering:stats() end
 
----@class ringlet.steer_state
+---@class ringlet.bpf_steering_state
 ---@field open boolean it takes connections
 ---@field stalled boolean it gets none for now: neither idle nor heard of for `stall_ms`
 ---@field weight number
@@ -656,65 +662,23 @@ function Steering:stats() end
 ---What the shards tell the kernel: as the program sees it.
 ---
 ---Does not park.
----@return table|nil # shard -> steer_state, of the shards that have taken part
+---@return table|nil # shard -> bpf_steering_state, of the shards that have taken part
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED"
----@overload fun(self: ringlet.Steering): nil, string, string
-function Steering:state() end
+---@overload fun(self: ringlet.bpf_steering): nil, string, string
+function bpf_steering:state() end
 
 ---Has it been closed?
 ---
 ---Does not park.
 ---@return boolean
-function Steering:is_closed() end
+function bpf_steering:is_closed() end
 
 ---Let it go: nothing new can use it. A server that uses it is steered until it ends. Idempotent.
 ---
 ---Does not park.
 ---@return true
-function Steering:close() end
-
----@class ringlet.Steering.steer.opts
----@field policy? string "least", "hash", "rr" or "tenant" ("least")
----@field stall_ms? number|false from when on a shard is stalled; false: never (3)
----@field weights? table shard -> weight, as for `weights`
----@field tenants? table network -> shard or list of shards, as for `tenant`; makes that the policy
----of "tenant": how one of a tenant's shards is chosen: "least", "hash" or "rr" ("least")
----@field within? string
----of "tenant": how it goes for an address that is no tenant's, among all shards ("least")
----@field others? string
----@field ipv4_prefix? integer of "hash": bits of an address that count (32)
----@field ipv6_prefix? integer of "hash": the same of IPv6 (64)
----@field seed? integer of "hash": another one spreads addresses otherwise (0)
-
----Place the new connections of a server on its shards, in the kernel (SK_REUSEPORT): to the shard
----with the fewest ("least"), in turn ("rr"), by the address they come from ("hash": the same shard
----as long as there are the same), or to the shards of their tenant. A shard that is stalled is
----passed over: a task's turn, or a turn of its loop, has lasted longer than `stall_ms`, and it is
----not idle; so is one that has its `max_connections`. When a shard is drained, what is queued there
----moves to others.
----
----One steering is one server's at one time. It needs CAP_BPF; without it, `accept = "handover"`
----places connections by their number as well, a hop later, and the default is the kernel's hash.
----
----Does not park.
----
----Raises on an option it does not know.
----
----Source: M. KaFai Lau, BPF_PROG_TYPE_SK_REUSEPORT, Linux 4.19; K. Iwashima, "Socket migration for
----SO_REUSEPORT", Linux 5.14; D. Thaler and C. Ravishankar, "Using name-based mappings to increase
----hit rates", 1998 (rendezvous hashing); C. Waldspurger, "Lottery and stride scheduling", 1995.
----
----```lua
----local steer = bpf.steer{policy = "least"} -- nil without privileges
----net.serve("0.0.0.0:8080", handler, {shards = "all", steer = steer})
----```
----@param opts? ringlet.Steering.steer.opts
----@return ringlet.Steering|nil
----@return string|nil # message
----@return string|nil # "EPERM" (needs CAP_BPF), "ENOSYS" (the rock, or libbpf, is not there), ...
----@overload fun(self: ringlet.Steering, opts?: ringlet.Steering.steer.opts): nil, string, string
-function Steering:steer(opts) end
+function bpf_steering:close() end
 
 ---Tells shards, while they compute, that something critical has come: from `bpf.wakeup`. It may be
 ---given to other shards, and works there. Every method but `close` and `__tostring` fails with
@@ -826,7 +790,7 @@ function bpf_wakeup:class(conn) end
 ---@overload fun(self: ringlet.bpf_wakeup, x, mask?): nil, string, string
 function bpf_wakeup:place(x, mask) end
 
----@class ringlet.stats
+---@class ringlet.bpf_wakeup_stats
 ---@field segments integer with a payload that were seen
 ---@field heads integer of these began like a request
 ---@field critical integer
@@ -848,7 +812,7 @@ function bpf_wakeup:place(x, mask) end
 ---Counters.
 ---
 ---Does not park.
----@return ringlet.stats|nil # a new table
+---@return ringlet.bpf_wakeup_stats|nil # a new table
 ---@return string|nil # message
 ---@return string|nil # "ECLOSED"
 ---@overload fun(self: ringlet.bpf_wakeup): nil, string, string
@@ -859,40 +823,6 @@ function bpf_wakeup:stats() end
 ---Does not park.
 ---@return true
 function bpf_wakeup:close() end
-
----@class ringlet.bpf_wakeup.wakeup.opts
----classes of paths of HTTP: {["/pay"] = "critical", ["/bulk/*"] = "background"}; the longest that
----matches counts
----@field routes? table
----@field ports? table classes of ports, for what no path tells
----critical segments a second and shard, a tenth of them at once; more are normal (10000)
----@field budget? number
----what is done about a critical segment: "flag", a word in shared memory is raised, which the
----scheduler reads; "signal", programs on devices also send the shard's thread a signal; false,
----connections are only marked ("flag")
----@field preempt? string|boolean
----seconds that a shard has run one task for at least before it is signalled (0.0005)
----@field signal_after? number
----@field connections? integer that are marked; the oldest are forgotten (16384)
----@field count? boolean have the kernel count what the programs cost: about 20 ns a run (false)
-
----Make a wake-up: a program in the kernel that looks at what arrives for the listeners it is
----attached to, and tells a shard that computes that something critical has come. What is critical
----is handled first without it too (`classify` of net.serve), only found a little later.
----
----Does not park.
----
----Raises on unknown options.
----
----```lua
----local w = assert(bpf.wakeup{routes = {["/pay"] = "critical"}}):attach(server)
----```
----@param opts? ringlet.bpf_wakeup.wakeup.opts
----@return ringlet.bpf_wakeup|nil
----@return string|nil # message
----@return string|nil # "EPERM: needs CAP_BPF (...)"; "ENOSYS" without libbpf; "ENOMEM"
----@overload fun(self: ringlet.bpf_wakeup, opts?): nil, string, string
-function bpf_wakeup:wakeup(opts) end
 
 ---eBPF: programs that run in the kernel, loaded and steered from Lua. It is the rock ringlet-bpf,
 ---which needs the library libbpf; nothing else of ringlet needs it.
@@ -973,7 +903,7 @@ function M.metrics(list) end
 ---@overload fun(from: string, opts?: ringlet.bpf.load.opts): nil, string, string
 function M.load(from, opts) end
 
----@class ringlet.probe
+---@class ringlet.bpf_probe
 ---@field ok boolean programs can be loaded at all: socket filters, which need the least
 ---@field reason string|nil why not: "EPERM: needs CAP_BPF (load of socket_filter)"
 ---@field reasons table the same for each of what follows that is false
@@ -999,10 +929,86 @@ function M.load(from, opts) end
 ---some 10 ms, for most of which it reads the kernel's types.
 ---
 ---Does not park.
----@return ringlet.probe|nil # a new table
+---@return ringlet.bpf_probe|nil # a new table
 ---@return string|nil # message
 ---@return string|nil # "ENOSYS" without libbpf
 ---@overload fun(): nil, string, string
 function M.probe() end
+
+---@class ringlet.bpf.steer.opts
+---@field policy? string "least", "hash", "rr" or "tenant" ("least")
+---@field stall_ms? number|boolean from when on a shard is stalled; false: never (3)
+---@field weights? table shard -> weight, as for `weights`
+---@field tenants? table network -> shard or list of shards, as for `tenant`; makes that the policy
+---of "tenant": how one of a tenant's shards is chosen: "least", "hash" or "rr" ("least")
+---@field within? string
+---of "tenant": how it goes for an address that is no tenant's, among all shards ("least")
+---@field others? string
+---@field ipv4_prefix? integer of "hash": bits of an address that count (32)
+---@field ipv6_prefix? integer of "hash": the same of IPv6 (64)
+---@field seed? integer of "hash": another one spreads addresses otherwise (0)
+
+---Place the new connections of a server on its shards, in the kernel (SK_REUSEPORT): to the shard
+---with the fewest ("least"), in turn ("rr"), by the address they come from ("hash": the same shard
+---as long as there are the same), or to the shards of their tenant. A shard that is stalled is
+---passed over: a task's turn, or a turn of its loop, has lasted longer than `stall_ms`, and it is
+---not idle; so is one that has its `max_connections`. When a shard is drained, what is queued there
+---moves to others.
+---
+---One steering is one server's at one time. It needs CAP_BPF; without it, `accept = "handover"`
+---places connections by their number as well, a hop later, and the default is the kernel's hash.
+---
+---Does not park.
+---
+---Raises on an option it does not know.
+---
+---Source: M. KaFai Lau, BPF_PROG_TYPE_SK_REUSEPORT, Linux 4.19; K. Iwashima, "Socket migration for
+---SO_REUSEPORT", Linux 5.14; D. Thaler and C. Ravishankar, "Using name-based mappings to increase
+---hit rates", 1998 (rendezvous hashing); C. Waldspurger, "Lottery and stride scheduling", 1995.
+---
+---```lua
+---local steer = bpf.steer{policy = "least"} -- nil without privileges
+---net.serve("0.0.0.0:8080", handler, {shards = "all", steer = steer})
+---```
+---@param opts? ringlet.bpf.steer.opts
+---@return ringlet.bpf_steering|nil
+---@return string|nil # message
+---@return string|nil # "EPERM" (needs CAP_BPF), "ENOSYS" (the rock, or libbpf, is not there), ...
+---@overload fun(opts?: ringlet.bpf.steer.opts): nil, string, string
+function M.steer(opts) end
+
+---@class ringlet.bpf.wakeup.opts
+---classes of paths of HTTP: {["/pay"] = "critical", ["/bulk/*"] = "background"}; the longest that
+---matches counts
+---@field routes? table
+---@field ports? table classes of ports, for what no path tells
+---critical segments a second and shard, a tenth of them at once; more are normal (10000)
+---@field budget? number
+---what is done about a critical segment: "flag", a word in shared memory is raised, which the
+---scheduler reads; "signal", programs on devices also send the shard's thread a signal; false,
+---connections are only marked ("flag")
+---@field preempt? string|boolean
+---seconds that a shard has run one task for at least before it is signalled (0.0005)
+---@field signal_after? number
+---@field connections? integer that are marked; the oldest are forgotten (16384)
+---@field count? boolean have the kernel count what the programs cost: about 20 ns a run (false)
+
+---Make a wake-up: a program in the kernel that looks at what arrives for the listeners it is
+---attached to, and tells a shard that computes that something critical has come. What is critical
+---is handled first without it too (`classify` of net.serve), only found a little later.
+---
+---Does not park.
+---
+---Raises on unknown options.
+---
+---```lua
+---local w = assert(bpf.wakeup{routes = {["/pay"] = "critical"}}):attach(server)
+---```
+---@param opts? ringlet.bpf.wakeup.opts
+---@return ringlet.bpf_wakeup|nil
+---@return string|nil # message
+---@return string|nil # "EPERM: needs CAP_BPF (...)"; "ENOSYS" without libbpf; "ENOMEM"
+---@overload fun(opts?: ringlet.bpf.wakeup.opts): nil, string, string
+function M.wakeup(opts) end
 
 return M

@@ -26,7 +26,10 @@ local FORMS = {"socket", "reuseport", "dev", "xdp", "cgroup", "uprobe"}
 local Link = {__name = "ringlet.bpf.link"}
 Link.__index = Link
 
-local function detach(self)
+--- Detach the program. Idempotent. Connections that were accepted while a socket filter was on
+-- their listener keep it.
+-- @treturn true
+function Link:detach()
   if self.x then
     self.close_x(self.x)
     self.x = nil
@@ -35,17 +38,14 @@ local function detach(self)
   return true
 end
 
---- Detach the program. Idempotent. Connections that were accepted while a socket filter was on
--- their listener keep it.
+--- The same: `detach` under the name that all objects have.
 -- @treturn true
-function Link:detach()
-  return detach(self)
+function Link:close()
+  return self:detach()
 end
 
-Link.close = Link.detach
-
 function Link:__close()
-  detach(self)
+  self:detach()
 end
 
 --- Keep it attached beyond this process: under a path of a bpf file system.
@@ -189,7 +189,5 @@ function M.attach(program, spec, level)
   program.object.links[self] = true
   return self
 end
-
-M.detach = detach
 
 return M

@@ -384,13 +384,13 @@ function Map:pin(path)
 end
 
 --- What it is.
--- @treturn stats a new table
--- @tfield[stats] string name
--- @tfield[stats] string kind "hash", "array", "lpm_trie", ...
--- @tfield[stats] integer key_size bytes
--- @tfield[stats] integer value_size bytes
--- @tfield[stats] integer max_entries
--- @tfield[stats] integer flags as in bpf(2)
+-- @treturn bpf_map_stats a new table
+-- @tfield[bpf_map_stats] string name
+-- @tfield[bpf_map_stats] string kind "hash", "array", "lpm_trie", ...
+-- @tfield[bpf_map_stats] integer key_size bytes
+-- @tfield[bpf_map_stats] integer value_size bytes
+-- @tfield[bpf_map_stats] integer max_entries
+-- @tfield[bpf_map_stats] integer flags as in bpf(2)
 function Map:stats()
   return {name = self.name, kind = self.kind, key_size = self.key_size,
     value_size = self.value_size, max_entries = self.max_entries, flags = self.flags}

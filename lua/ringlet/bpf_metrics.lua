@@ -213,21 +213,21 @@ local function processes_of(self)
 end
 
 --- What has been counted since it was made.
--- @treturn reading a new table
--- @tfield[reading] ?integer connects that have begun: a SYN was sent, or should have been
--- @tfield[reading] ?integer established of them, those that were answered
--- @tfield[reading] ?integer failed of them, those that were refused, not answered, or given up
--- @tfield[reading] ?integer accepts connections of others that were established
--- @tfield[reading] ?integer retransmits segments sent again, of connections that are counted
--- @tfield[reading] ?histogram runqueue seconds that shards' threads waited for a CPU, each time
--- @tfield[reading] table shards the same by number of the shard
--- @tfield[reading] table other the same of threads that are no shard's, without `runqueue`; in the
--- sums above
--- @tfield[reading] table tasks list of the same with `shard` and `id`, of up to 4096 tasks, the
+-- @treturn bpf_reading a new table
+-- @tfield[bpf_reading] ?integer connects that have begun: a SYN was sent, or should have been
+-- @tfield[bpf_reading] ?integer established of them, those that were answered
+-- @tfield[bpf_reading] ?integer failed of them, those that were refused, not answered, or given up
+-- @tfield[bpf_reading] ?integer accepts connections of others that were established
+-- @tfield[bpf_reading] ?integer retransmits segments sent again, of connections that are counted
+-- @tfield[bpf_reading] ?table runqueue histogram of seconds that shards' threads waited for a CPU
+-- @tfield[bpf_reading] table shards the same by number of the shard
+-- @tfield[bpf_reading] table other the same of threads that are no shard's, without `runqueue`; in
+-- the sums above
+-- @tfield[bpf_reading] table tasks list of the same with `shard` and `id`, of up to 4096 tasks, the
 -- last to connect
--- @tfield[reading] table labels the same by set of labels of tasks, as text
--- @tfield[reading] table processes the same by number of those of `pids`; not in the sums
--- @tfield[reading] ?table cgroup the same of `cgroup`; not in the sums
+-- @tfield[bpf_reading] table labels the same by set of labels of tasks, as text
+-- @tfield[bpf_reading] table processes the same by number of those of `pids`; not in the sums
+-- @tfield[bpf_reading] ?table cgroup the same of `cgroup`; not in the sums
 -- @fails "ECLOSED"
 function Metrics:read()
   if self.closed then
@@ -252,9 +252,9 @@ end
 
 --- What counting costs: of each program, how often the kernel has run it and for how long, from the
 -- first `stats` on.
--- @treturn stats a new table by name of the program, of tables
--- @tfield[stats] integer runs
--- @tfield[stats] number ns in all of them
+-- @treturn {[string]=bpf_cost} a new table, by name of the program
+-- @tfield[bpf_cost] integer runs
+-- @tfield[bpf_cost] number ns in all of them
 -- @fails "ECLOSED"; "EPERM"
 -- @source bpf(2), BPF_ENABLE_STATS
 function Metrics:stats()

@@ -183,7 +183,7 @@ function Object:close()
     return true
   end
   while next(self.links) do
-    bpf_link.detach((next(self.links)))
+    next(self.links):detach()
   end
   for _, ring in pairs(self.rings) do
     ring:close()
@@ -205,10 +205,10 @@ function Object:__close()
 end
 
 --- What it has.
--- @treturn stats a new table
--- @tfield[stats] integer maps
--- @tfield[stats] integer programs loaded or not
--- @tfield[stats] integer links programs that are attached, through this object
+-- @treturn bpf_object_stats a new table
+-- @tfield[bpf_object_stats] integer maps
+-- @tfield[bpf_object_stats] integer programs loaded or not
+-- @tfield[bpf_object_stats] integer links programs that are attached, through this object
 function Object:stats()
   local links = 0
   for _ in pairs(self.links) do

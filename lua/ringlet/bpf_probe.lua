@@ -144,27 +144,27 @@ end
 
 --- What this machine allows, to this thread, each found by a real load of something tiny. Takes
 -- some 10 ms, for most of which it reads the kernel's types.
--- @treturn probe a new table
--- @tfield[probe] boolean ok programs can be loaded at all: socket filters, which need the least
--- @tfield[probe] ?string reason why not: "EPERM: needs CAP_BPF (load of socket_filter)"
--- @tfield[probe] table reasons the same for each of what follows that is false
--- @tfield[probe] boolean socket_filter
--- @tfield[probe] boolean sk_reuseport
--- @tfield[probe] boolean cgroup_skb
--- @tfield[probe] boolean tc
--- @tfield[probe] boolean tcx tc by a link, which ends with the process
--- @tfield[probe] boolean xdp
--- @tfield[probe] boolean raw_tp
--- @tfield[probe] boolean tp_btf
--- @tfield[probe] boolean fentry
--- @tfield[probe] boolean send_signal_task a program can send a signal to a task of its choice
--- @tfield[probe] boolean ringbuf
--- @tfield[probe] boolean mmapable arrays that can be mapped
--- @tfield[probe] boolean lpm_trie
--- @tfield[probe] boolean btf the kernel's types can be read, for CO-RE
--- @tfield[probe] boolean jit programs are compiled
--- @tfield[probe] string libbpf its version
--- @tfield[probe] string kernel its release
+-- @treturn bpf_probe a new table
+-- @tfield[bpf_probe] boolean ok programs can be loaded at all: socket filters, which need the least
+-- @tfield[bpf_probe] ?string reason why not: "EPERM: needs CAP_BPF (load of socket_filter)"
+-- @tfield[bpf_probe] table reasons the same for each of what follows that is false
+-- @tfield[bpf_probe] boolean socket_filter
+-- @tfield[bpf_probe] boolean sk_reuseport
+-- @tfield[bpf_probe] boolean cgroup_skb
+-- @tfield[bpf_probe] boolean tc
+-- @tfield[bpf_probe] boolean tcx tc by a link, which ends with the process
+-- @tfield[bpf_probe] boolean xdp
+-- @tfield[bpf_probe] boolean raw_tp
+-- @tfield[bpf_probe] boolean tp_btf
+-- @tfield[bpf_probe] boolean fentry
+-- @tfield[bpf_probe] boolean send_signal_task a program can send a signal to a task of its choice
+-- @tfield[bpf_probe] boolean ringbuf
+-- @tfield[bpf_probe] boolean mmapable arrays that can be mapped
+-- @tfield[bpf_probe] boolean lpm_trie
+-- @tfield[bpf_probe] boolean btf the kernel's types can be read, for CO-RE
+-- @tfield[bpf_probe] boolean jit programs are compiled
+-- @tfield[bpf_probe] string libbpf its version
+-- @tfield[bpf_probe] string kernel its release
 -- @fails "ENOSYS" without libbpf
 function M.probe()
   local found = {reasons = {}, jit = false, libbpf = library.libbpf, kernel = release()}

@@ -81,13 +81,14 @@ end
 
 --- Counters. The kernel counts runs and time only while somebody has asked for it: from the first
 -- `stats` of the object until it is closed, for about 20 ns a run of every program of the machine.
--- @treturn stats a new table
--- @tfield[stats] integer runs
--- @tfield[stats] number ns in all of them
--- @tfield[stats] integer missed runs that the kernel left out, since it was in one already
--- @tfield[stats] integer instructions after the verifier
--- @tfield[stats] boolean jited it is machine code
--- @tfield[stats] integer id the kernel's, for bpftool
+-- @treturn bpf_program_stats a new table
+-- @tfield[bpf_program_stats] integer runs
+-- @tfield[bpf_program_stats] number ns in all of them
+-- @tfield[bpf_program_stats] integer missed runs that the kernel left out, since it was in one
+-- already
+-- @tfield[bpf_program_stats] integer instructions after the verifier
+-- @tfield[bpf_program_stats] boolean jited it is machine code
+-- @tfield[bpf_program_stats] integer id the kernel's, for bpftool
 -- @fails "ECLOSED"; "EPERM": counting needs CAP_SYS_ADMIN
 -- @source bpf(2), BPF_ENABLE_STATS
 function Program:stats()

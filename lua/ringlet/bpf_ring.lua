@@ -190,10 +190,10 @@ function Ring:poll_(peek)
 end
 
 --- Counters.
--- @treturn stats a new table
--- @tfield[stats] integer records taken so far
--- @tfield[stats] integer waiting bytes that wait to be taken, headers included
--- @tfield[stats] integer size bytes that there is room for
+-- @treturn bpf_ring_stats a new table
+-- @tfield[bpf_ring_stats] integer records taken so far
+-- @tfield[bpf_ring_stats] integer waiting bytes that wait to be taken, headers included
+-- @tfield[bpf_ring_stats] integer size bytes that there is room for
 function Ring:stats()
   local waiting, size = 0, self.size
   if self.x then

@@ -29,8 +29,8 @@ local ANYBODY = ("\0"):rep(16)
 --- What steers new connections, from `bpf.steer`: an option of `net.serve` and `http.serve`. It
 -- travels to other shards. Without `close` it lasts as long as somebody has it, or a server uses
 -- it.
--- @type Steering
-local Steer = {__name = "ringlet.steer"}
+-- @type bpf_steering
+local Steer = {__name = "ringlet.bpf.steering"}
 Steer.__index = Steer
 travel.register_type("ringlet.bpf_steer", Steer)
 
@@ -57,7 +57,7 @@ end
 -- one of weight 0 gets what there is nobody else for. Of "hash" only those addresses go elsewhere
 -- whose share has moved.
 -- @tparam table weights shard -> 0, or from 0.01 to 100; others stay as they are
--- @treturn Steering itself
+-- @treturn bpf_steering itself
 -- @fails "ECLOSED"
 -- @raise on what is no shard or weight
 function Steer:weights(weights)
@@ -73,7 +73,7 @@ end
 --- Say where a network's connections go from now on; those that there are stay.
 -- @tparam string prefix "10.0.0.0/8", "2001:db8::/32" or an address; the longest that fits counts
 -- @tparam ?integer|table shards one, or a list of them; nil: it is no tenant any more
--- @treturn Steering itself
+-- @treturn bpf_steering itself
 -- @fails "ECLOSED", "ENOSPC" (there are 4096), "ENOENT" (it was none)
 -- @raise on what is no prefix or shard; when the policy is not "tenant"
 function Steer:tenant(prefix, shards)
@@ -161,16 +161,18 @@ end
 
 --- What has been placed. New connections are counted when their SYN comes, so more than are ever
 -- accepted.
--- @treturn steer_stats a new table
--- @tfield[steer_stats] integer placed connections that a shard was chosen for, migrated ones too
--- @tfield[steer_stats] integer migrated moved to another shard because their listener was closed
--- before they were accepted
--- @tfield[steer_stats] integer avoided times that a shard would have been chosen and was not,
--- because it was stalled or full
--- @tfield[steer_stats] integer fallbacks times that the kernel chose by its hash, since no shard
--- took part
--- @tfield[steer_stats] table shards shard -> {placed =, migrated =, avoided =, live =, handed =}:
--- the same of the shards that take part, or did; connections it has, and those on their way to it
+-- @treturn bpf_steering_stats a new table
+-- @tfield[bpf_steering_stats] integer placed connections that a shard was chosen for, migrated ones
+-- too
+-- @tfield[bpf_steering_stats] integer migrated moved to another shard because their listener was
+-- closed before they were accepted
+-- @tfield[bpf_steering_stats] integer avoided times that a shard would have been chosen and was
+-- not, because it was stalled or full
+-- @tfield[bpf_steering_stats] integer fallbacks times that the kernel chose by its hash, since no
+-- shard took part
+-- @tfield[bpf_steering_stats] table shards shard -> {placed =, migrated =, avoided =, live =,
+-- handed =}: the same of the shards that take part, or did; connections it has, and those on their
+-- way to it
 -- @fails "ECLOSED"
 function Steer:stats()
   local own, msg, code = handles.open(self)
@@ -194,19 +196,19 @@ function Steer:stats()
 end
 
 --- What the shards tell the kernel: as the program sees it.
--- @treturn table shard -> steer_state, of the shards that have taken part
--- @tfield[steer_state] boolean open it takes connections
--- @tfield[steer_state] boolean stalled it gets none for now: neither idle nor heard of for
+-- @treturn table shard -> bpf_steering_state, of the shards that have taken part
+-- @tfield[bpf_steering_state] boolean open it takes connections
+-- @tfield[bpf_steering_state] boolean stalled it gets none for now: neither idle nor heard of for
 -- `stall_ms`
--- @tfield[steer_state] number weight
--- @tfield[steer_state] integer live connections
--- @tfield[steer_state] ?number beat seconds since its loop turned, or a task's turn began
--- @tfield[steer_state] ?number running seconds that a task's turn lasts
--- @tfield[steer_state] ?integer task which one
--- @tfield[steer_state] ?integer runnable tasks in its run queues
--- @tfield[steer_state] ?boolean idle it sleeps in the kernel
--- @tfield[steer_state] ?integer tasks that it has
--- @tfield[steer_state] ?integer tid of its thread
+-- @tfield[bpf_steering_state] number weight
+-- @tfield[bpf_steering_state] integer live connections
+-- @tfield[bpf_steering_state] ?number beat seconds since its loop turned, or a task's turn began
+-- @tfield[bpf_steering_state] ?number running seconds that a task's turn lasts
+-- @tfield[bpf_steering_state] ?integer task which one
+-- @tfield[bpf_steering_state] ?integer runnable tasks in its run queues
+-- @tfield[bpf_steering_state] ?boolean idle it sleeps in the kernel
+-- @tfield[bpf_steering_state] ?integer tasks that it has
+-- @tfield[bpf_steering_state] ?integer tid of its thread
 -- @fails "ECLOSED"
 function Steer:state()
   local own, msg, code = handles.open(self)
@@ -242,11 +244,11 @@ end
 
 function Steer:__tostring()
   if self.closed then
-    return "ringlet.steer: closed"
+    return "ringlet.bpf.steering: closed"
   end
   local s = self.settings
   local stall = s.stall_ms > 0 and (", stalled after %g ms"):format(s.stall_ms) or ""
-  return ("ringlet.steer: %s%s"):format(s.policy, stall)
+  return ("ringlet.bpf.steering: %s%s"):format(s.policy, stall)
 end
 
 -- ---- for net_spread -----------------------------------------------------------------------------
@@ -312,7 +314,7 @@ end
 -- places connections by their number as well, a hop later, and the default is the kernel's hash.
 -- @tparam[opt] table opts
 -- @tparam[opt="least"] string opts.policy "least", "hash", "rr" or "tenant"
--- @tparam[opt=3] number|false opts.stall_ms from when on a shard is stalled; false: never
+-- @tparam[opt=3] number|boolean opts.stall_ms from when on a shard is stalled; false: never
 -- @tparam[opt] table opts.weights shard -> weight, as for `weights`
 -- @tparam[opt] table opts.tenants network -> shard or list of shards, as for `tenant`; makes that
 -- the policy
@@ -323,7 +325,7 @@ end
 -- @tparam[opt=32] integer opts.ipv4_prefix of "hash": bits of an address that count
 -- @tparam[opt=64] integer opts.ipv6_prefix of "hash": the same of IPv6
 -- @tparam[opt=0] integer opts.seed of "hash": another one spreads addresses otherwise
--- @treturn Steering
+-- @treturn bpf_steering
 -- @fails "EPERM" (needs CAP_BPF), "ENOSYS" (the rock, or libbpf, is not there), ...
 -- @raise on an option it does not know
 -- @source M. KaFai Lau, BPF_PROG_TYPE_SK_REUSEPORT, Linux 4.19; K. Iwashima, "Socket migration for
@@ -332,7 +334,6 @@ end
 -- @usage
 -- local steer = bpf.steer{policy = "least"} -- nil without privileges
 -- net.serve("0.0.0.0:8080", handler, {shards = "all", steer = steer})
--- @function steer
 function M.new(opts)
   local settings = rules.settings(opts)
   opts = opts or {}

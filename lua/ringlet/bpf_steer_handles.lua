@@ -12,7 +12,7 @@ local M = {}
 local MAPS = {beacons = 64, seats = 64, terms = 8, marks = 64, turns = 128, tenants = 8, socks = 8}
 local MAPPED = {"beacons", "seats", "terms", "marks", "turns"}
 
--- Steering -> {maps = {name = map}, areas = {name = area}}; and, where it was made, its object.
+-- A steering -> {maps = {name = map}, areas = {name = area}}; and, where it was made, its object.
 local handles = setmetatable({}, {__mode = "k"})
 local objects = setmetatable({}, {__mode = "k"})
 

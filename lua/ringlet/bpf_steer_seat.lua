@@ -70,7 +70,7 @@ local function enter(self, steer, fd, max, is_first)
 end
 
 --- Take part, on this shard, with a listener.
--- @tparam Steering steer
+-- @tparam bpf_steering steer
 -- @tparam listener listener
 -- @tparam integer max connections, from which on there should come none
 -- @tparam boolean is_first of its server

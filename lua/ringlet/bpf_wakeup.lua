@@ -260,24 +260,25 @@ local function counts_of(part)
 end
 
 --- Counters.
--- @treturn stats a new table
--- @tfield[stats] integer segments with a payload that were seen
--- @tfield[stats] integer heads of these began like a request
--- @tfield[stats] integer critical
--- @tfield[stats] integer normal requests that nothing makes anything else
--- @tfield[stats] integer background
--- @tfield[stats] integer over_budget critical ones that the budget made normal
--- @tfield[stats] integer raised times a word was
--- @tfield[stats] integer marks times a connection got another class
--- @tfield[stats] integer early requests that came with the handshake, which have no mark
--- @tfield[stats] integer signals sent
--- @tfield[stats] integer unowned packets of devices for no socket of a shard
--- @tfield[stats] integer redirected packets that XDP handed to another CPU
--- @tfield[stats] integer hints times this shard saw its word raised
--- @tfield[stats] integer spurious of these, nothing came of so many
--- @tfield[stats] integer runs of this shard's socket filter, and
--- @tfield[stats] number ns in them: 0 unless the kernel counts (bpf.wakeup's option `count`)
--- @tfield[stats] table shards shard -> what is counted of it
+-- @treturn bpf_wakeup_stats a new table
+-- @tfield[bpf_wakeup_stats] integer segments with a payload that were seen
+-- @tfield[bpf_wakeup_stats] integer heads of these began like a request
+-- @tfield[bpf_wakeup_stats] integer critical
+-- @tfield[bpf_wakeup_stats] integer normal requests that nothing makes anything else
+-- @tfield[bpf_wakeup_stats] integer background
+-- @tfield[bpf_wakeup_stats] integer over_budget critical ones that the budget made normal
+-- @tfield[bpf_wakeup_stats] integer raised times a word was
+-- @tfield[bpf_wakeup_stats] integer marks times a connection got another class
+-- @tfield[bpf_wakeup_stats] integer early requests that came with the handshake, which have no mark
+-- @tfield[bpf_wakeup_stats] integer signals sent
+-- @tfield[bpf_wakeup_stats] integer unowned packets of devices for no socket of a shard
+-- @tfield[bpf_wakeup_stats] integer redirected packets that XDP handed to another CPU
+-- @tfield[bpf_wakeup_stats] integer hints times this shard saw its word raised
+-- @tfield[bpf_wakeup_stats] integer spurious of these, nothing came of so many
+-- @tfield[bpf_wakeup_stats] integer runs of this shard's socket filter, and
+-- @tfield[bpf_wakeup_stats] number ns in them: 0 unless the kernel counts (bpf.wakeup's option
+-- `count`)
+-- @tfield[bpf_wakeup_stats] table shards shard -> what is counted of it
 -- @fails "ECLOSED"
 function Wakeup:stats()
   local part, msg, code = here(self)
@@ -397,7 +398,6 @@ end
 -- @fails "EPERM: needs CAP_BPF (...)"; "ENOSYS" without libbpf; "ENOMEM"
 -- @raise on unknown options
 -- @usage local w = assert(bpf.wakeup{routes = {["/pay"] = "critical"}}):attach(server)
--- @function wakeup
 function M.new(opts)
   local routes
   opts, routes = check(opts, 2)
