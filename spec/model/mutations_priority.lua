@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- mutations_priority: mechanisms of priorities, scheduling classes and the programs of eBPF to break
--- on purpose, for spec/model/mutate, each with the tests that must see it, as in mutations_http.
+-- mutations_priority: mechanisms of priorities, scheduling classes and programs of eBPF to break on
+-- purpose, for spec/model/mutate, each with the tests that must see it, as in mutations_http.
 
 return {
   {"priority: a lower task never has its turn", "src/rt/runq.c", tests = "runq priority",
@@ -31,7 +31,8 @@ return {
   {"priority: half a path is normal for ever", "src/rt/classify.c", tests = "classify priority",
     old = "	if (had > 0 && !s->is_short)\n		return;", new = "	if (had > 0)\n		return;"},
   {"priority: the handler's task keeps its own", "src/rt/classify.c", tests = "classify priority",
-    old = "	struct rl_task *t = is_news ? NULL : handler_of(s);", new = "	struct rl_task *t = NULL;"},
+    old = "	struct rl_task *t = is_news ? NULL : handler_of(s);",
+    new = "	struct rl_task *t = NULL;"},
   {"priority: what was set by hand is overruled", "src/rt/classify.c", tests = "priority",
     old = "	s->is_fixed = true;\n", new = ""},
   {"priority: a crew takes news in the order of arrival", "src/rt/crew.c", tests = "crew priority",
@@ -40,7 +41,8 @@ return {
   {"priority: turns do not end early", "src/rt/urgency.c", tests = "urgency priority",
     old = "	u->ending = u->ending || is_due(s, priority);\n", new = ""},
   {"priority: a word that rose is looked at again and again", "src/rt/urgency.c",
-    tests = "urgency", old = "	u->seen = u->urgent->word;\n	u->hints++;", new = "	u->hints++;"},
+    tests = "urgency", old = "	u->seen = u->urgent->word;\n	u->hints++;",
+    new = "	u->hints++;"},
   {"priority: the bulk's answers go out with each look", "src/rt/urgency.c", tests = "urgency",
     old = "	return defers ? 0 : RL_URGENT_FLUSHES;", new = "	return RL_URGENT_FLUSHES;"},
   {"starve: a thread that sleeps is starving", "src/rt/starve.c", tests = "starve",
