@@ -11,7 +11,7 @@ TEST(a_call_that_waits_is_withdrawn_and_makes_room)
 	atomic_int gate = 0;
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(1, 1, 1000 * MS);
+	struct rl_offload *p = pool_open(1, 1, FOR_EVER);
 	for (int i = 0; i < 4; i++)
 		item_submit(&items[i], &d, p, true, &gate);
 	AWAIT(atomic_load(&running) == 1);
@@ -46,7 +46,7 @@ TEST(a_call_that_runs_is_told_on_its_own_thread)
 	struct dock d;
 	dock_open(&d);
 	sigaction(SIGURG, &now, &before);
-	struct rl_offload *p = pool_open(1, 1, 1000 * MS);
+	struct rl_offload *p = pool_open(1, 1, FOR_EVER);
 	item_submit(&item, &d, p, false, &gate);
 	AWAIT(atomic_load(&running) == 1);
 	CHECK(!rl_call_cancel(item.call, true));
@@ -64,12 +64,13 @@ TEST(a_call_that_runs_is_told_on_its_own_thread)
 TEST(a_shard_that_ends_forgets_its_calls_wherever_they_are)
 {
 	enum { ITEMS = 40, ROUNDS = 50 };
-	static struct item items[ITEMS];
+	static struct item all[ROUNDS][ITEMS]; /* a thread may yet begin one of an earlier round */
 	static struct dock docks[ROUNDS];
 	static atomic_int gate;
-	struct rl_offload *p = pool_open(2, 10, 1000 * MS);
+	struct rl_offload *p = pool_open(2, 10, FOR_EVER);
 	for (int round = 0; round < ROUNDS; round++) {
 		struct dock *d = &docks[round];
+		struct item *items = all[round];
 		dock_open(d);
 		for (int i = 0; i < ITEMS; i++)
 			item_submit(&items[i], d, p, true, i % 7 == 6 ? &gate : NULL);
@@ -156,7 +157,7 @@ TEST(simulated_calls_run_inline_as_many_at_a_time_as_there_would_be_threads)
 	struct probe probe;
 	probe_open(&probe, no_step);
 	struct dock d = {.port = rl_port_new(&probe.shard)};
-	struct rl_offload *p = pool_open(2, 2, 1000 * MS);
+	struct rl_offload *p = pool_open(2, 2, FOR_EVER);
 	for (int i = 0; i < 6; i++)
 		CHECK_EQ(item_submit(&items[i], &d, p, true, NULL), i >= 4);
 	struct rl_offload_stats s = stats_of(p);
@@ -184,7 +185,7 @@ TEST(a_simulated_shard_that_ends_forgets_its_calls)
 	struct probe probe;
 	probe_open(&probe, no_step);
 	struct dock d = {.port = rl_port_new(&probe.shard)};
-	struct rl_offload *p = pool_open(1, 2, 1000 * MS);
+	struct rl_offload *p = pool_open(1, 2, FOR_EVER);
 	for (int i = 0; i < 4; i++)
 		item_submit(&items[i], &d, p, true, NULL);
 	rl_port_close(d.port);

@@ -23,17 +23,19 @@ static int64_t clock_ns(void)
 	return ts.tv_sec * 1000 * MS + ts.tv_nsec;
 }
 
-static void compute(int64_t ns)
+/* Until the own CPU time says so. */
+static void compute(const struct rl_cpuwait *own, int64_t ns)
 {
-	int64_t until = clock_ns() + ns;
-	while (clock_ns() < until)
+	int64_t until = rl_cpuwait_ran_ns(own) + ns;
+	while (rl_cpuwait_ran_ns(own) < until)
 		;
 }
 
 /* A thread that opens itself, and then sleeps until it is told to end. */
 struct sleeper {
 	struct rl_cpuwait c;
-	atomic_bool open, stop;
+	atomic_bool open;
+	int ends[2]; /* of a pipe */
 };
 
 static void *sleeper_main(void *arg)
@@ -42,8 +44,8 @@ static void *sleeper_main(void *arg)
 	pthread_setname_np(pthread_self(), "a) S (b");
 	CHECK_EQ(rl_cpuwait_open(&s->c), 0);
 	atomic_store(&s->open, true);
-	while (!atomic_load(&s->stop))
-		usleep(1000000);
+	char byte;
+	CHECK_EQ(read(s->ends[0], &byte, 1), 1);
 	return NULL;
 }
 
@@ -60,6 +62,7 @@ TEST(a_thread_that_sleeps_is_told_from_one_that_runs)
 	struct sleeper s = {0};
 	struct rl_cpuwait own;
 	pthread_t id;
+	CHECK_EQ(pipe(s.ends), 0);
 	CHECK_EQ(rl_cpuwait_open(&own), 0);
 	CHECK_EQ(rl_cpuwait_state(&own), 'R');
 	CHECK_EQ(pthread_create(&id, NULL, sleeper_main, &s), 0);
@@ -67,11 +70,13 @@ TEST(a_thread_that_sleeps_is_told_from_one_that_runs)
 		sched_yield();
 	await_state(&s.c, 'S');
 	int64_t ran = rl_cpuwait_ran_ns(&s.c);
-	compute(20 * MS);
+	compute(&own, 20 * MS);
 	CHECK(rl_cpuwait_ran_ns(&s.c) - ran < 20 * MS);
-	atomic_store(&s.stop, true);
+	CHECK_EQ(write(s.ends[1], "x", 1), 1);
 	pthread_join(id, NULL);
-	CHECK_EQ(rl_cpuwait_state(&s.c), '?'); /* it has ended */
+	await_state(&s.c, '?'); /* it has ended, and the kernel has taken it away */
+	close(s.ends[0]);
+	close(s.ends[1]);
 	rl_cpuwait_close(&s.c);
 	rl_cpuwait_close(&own);
 }

@@ -155,12 +155,23 @@ struct robbery {
 	atomic_uint stolen, lost;
 };
 
-/* Push all items, and get about half of them, from both ends. */
+/* Thieves may come late, so one is waited for. */
+static void await_thief(struct robbery *r, time_t limit)
+{
+	while (atomic_load(&r->stolen) == 0 && rl_deque_len(&r->deque) > 0 && torture_time() < limit)
+		sched_yield();
+}
+
+/* Push items, as many as there is time for, and get about half of them, from both ends. */
 static void own(struct robbery *r)
 {
 	struct rl_rand rand;
+	struct torture_rounds rounds = torture_rounds(r->count);
+	time_t limit = torture_time() + 20;
 	rl_rand_seed(&rand, 3);
+	r->count = torture_round(&rounds);
 	for (uint32_t i = 0; i < r->count;) {
+		await_thief(r, limit);
 		uint64_t what = rl_rand_below(&rand, 6);
 		void *got = NULL;
 		if (what >= 3) {
@@ -168,7 +179,7 @@ static void own(struct robbery *r)
 		} else {
 			r->items[i].number = i;
 			if (rl_deque_push(&r->deque, &r->items[i]))
-				i++;
+				r->count += ++i == r->count ? torture_round(&rounds) : 0;
 			else if (what == 0)
 				sched_yield();
 		}

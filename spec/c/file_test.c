@@ -62,8 +62,11 @@ TEST(nothing_outside_of_the_root_is_reached)
 TEST(what_the_kernel_knows_is_opened_at_once)
 {
 	struct rl_file_info info;
-	CHECK_EQ(try("sub/b.txt"), 0);
-	int fd = rl_file_open_now(NULL, root, "sub/b.txt");
+	int fd = -EAGAIN;
+	for (int i = 0; i < 1000 && fd == -EAGAIN; i++) { /* a mount elsewhere, or too little memory */
+		CHECK_EQ(try("sub/b.txt"), 0);
+		fd = rl_file_open_now(NULL, root, "sub/b.txt");
+	}
 	if (fd == -EINVAL)
 		SKIP("the kernel has no RESOLVE_CACHED");
 	CHECK(fd >= 0);

@@ -5,7 +5,7 @@
 
 TEST(no_thread_runs_before_there_is_a_call)
 {
-	struct rl_offload *p = pool_open(3, 10, 1000 * MS);
+	struct rl_offload *p = pool_open(3, 10, FOR_EVER);
 	CHECK_EQ(stats_of(p).threads, 0);
 	CHECK_EQ(strcmp(rl_offload_name(p), "test"), 0);
 	CHECK(rl_offload_of(rl_offload_shared(p)) == p);
@@ -19,7 +19,7 @@ TEST(every_call_runs_once_and_comes_home_once)
 	static struct item items[ITEMS];
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(4, ITEMS, 1000 * MS);
+	struct rl_offload *p = pool_open(4, ITEMS, FOR_EVER);
 	for (int i = 0; i < ITEMS; i++)
 		CHECK_EQ(item_submit(&items[i], &d, p, false, NULL), 0);
 	CHECK_EQ(d.os.works, ITEMS);
@@ -43,7 +43,7 @@ TEST(a_call_that_blocks_holds_up_no_other_while_there_are_threads)
 	atomic_int gate = 0;
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(THREADS, 10, 1000 * MS);
+	struct rl_offload *p = pool_open(THREADS, 10, FOR_EVER);
 	for (int i = 0; i < THREADS - 1; i++)
 		item_submit(&stuck[i], &d, p, false, &gate);
 	AWAIT(atomic_load(&running) == THREADS - 1);
@@ -66,7 +66,7 @@ TEST(one_thread_is_enough_for_calls_that_come_one_at_a_time)
 	struct item item;
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(4, 10, 1000 * MS);
+	struct rl_offload *p = pool_open(4, 10, FOR_EVER);
 	for (int i = 1; i <= 20; i++) {
 		item_submit(&item, &d, p, false, NULL);
 		DOCK_UNTIL(&d, homes == i);
@@ -85,7 +85,7 @@ TEST(a_full_queue_refuses_or_has_them_stand_in_line)
 	atomic_int gate = 0;
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(1, 2, 1000 * MS);
+	struct rl_offload *p = pool_open(1, 2, FOR_EVER);
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(item_submit(&items[i], &d, p, false, &gate), 0);
 	struct item refused;
@@ -156,7 +156,7 @@ TEST(a_pool_grows_and_shrinks_when_told)
 	atomic_int gate = 0;
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(1, 1, 1000 * MS);
+	struct rl_offload *p = pool_open(1, 1, FOR_EVER);
 	for (int i = 0; i < 6; i++)
 		item_submit(&items[i], &d, p, true, &gate);
 	AWAIT(atomic_load(&running) == 1);
@@ -181,7 +181,7 @@ TEST(shut_fails_what_waits_and_lets_run_what_runs)
 	atomic_int gate = 0;
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(1, 1, 1000 * MS);
+	struct rl_offload *p = pool_open(1, 1, FOR_EVER);
 	for (int i = 0; i < 4; i++)
 		item_submit(&items[i], &d, p, true, &gate);
 	AWAIT(atomic_load(&running) == 1);
@@ -209,7 +209,7 @@ TEST(close_abandons_a_call_that_does_not_end)
 	static atomic_int gate;
 	struct dock d;
 	dock_open(&d);
-	struct rl_offload *p = pool_open(2, 1, 1000 * MS);
+	struct rl_offload *p = pool_open(2, 1, FOR_EVER);
 	item_submit(&stuck, &d, p, false, &gate);
 	AWAIT(atomic_load(&running) == 1);
 	int64_t from = clock_ns();

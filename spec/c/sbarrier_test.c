@@ -159,8 +159,8 @@ static enum rl_ran visit(struct member *m, struct rl_task *t)
 	v->waits = false;
 	if (v->passed == GENERATIONS)
 		return RL_RAN_ENDED;
-	bool limited = impatient && rl_rand_below(&dice[m->index], 3) == 0;
-	int64_t due = limited ? rl_shard_now(&m->shard) + 50000 : -1;
+	uint64_t limited = impatient ? rl_rand_below(&dice[m->index], 6) : 6;
+	int64_t due = limited < 2 ? rl_shard_now(&m->shard) + (limited ? 50000 : 0) : -1;
 	atomic_fetch_add(&arrived[v->passed], 1);
 	int64_t place = rl_sbarrier_wait(&m->shard, t, barrier, due);
 	v->waits = place == 0;

@@ -7,7 +7,8 @@
 
 #define SHARDS 4
 #define TASKS 8 /* on each */
-#define ROUNDS 1500
+#define ROUNDS 1500 /* or more: until a wait has ended by its deadline */
+#define PATIENCE_NS 20000000000
 
 static struct rl_ssem *sem;
 
@@ -141,8 +142,10 @@ static struct worker workers[SHARDS][TASKS];
 static _Atomic int held;
 static _Atomic unsigned timeouts;
 static struct rl_rand dice[SHARDS];
+static int64_t limit_ns;
 
-/* Take one to five of five, some with a deadline, check, give up the turn, give back. */
+/* Take one to five of five, some with a deadline, which may have passed; check, give up the turn,
+ * give back. */
 static enum rl_ran work(struct member *m, struct rl_task *t)
 {
 	struct worker *w = &workers[m->index][t->slot];
@@ -158,11 +161,11 @@ static enum rl_ran work(struct member *m, struct rl_task *t)
 		CHECK_EQ(rl_ssem_release(&m->shard, sem, w->has), 0);
 		w->has = 0;
 	}
-	if (w->rounds++ == ROUNDS)
+	if (w->rounds++ >= ROUNDS && (atomic_load(&timeouts) > 0 || m->shard.now_ns > limit_ns))
 		return RL_RAN_ENDED;
 	w->has = 1 + (unsigned)rl_rand_below(&dice[m->index], 5);
-	bool limited = rl_rand_below(&dice[m->index], 4) == 0;
-	int64_t due = limited ? rl_shard_now(&m->shard) + 100000 : -1;
+	uint64_t limited = rl_rand_below(&dice[m->index], 8);
+	int64_t due = limited < 2 ? rl_shard_now(&m->shard) + (limited ? 100000 : 0) : -1;
 	int got = rl_ssem_acquire(&m->shard, t, sem, w->has, due);
 	w->waits = got == 0;
 	if (got == 1) {
@@ -177,6 +180,7 @@ TEST(no_token_is_lost)
 {
 	struct members all;
 	sem = rl_ssem_new(5);
+	limit_ns = member_now(NULL) + PATIENCE_NS;
 	memset(workers, 0, sizeof workers);
 	members_open(&all, SHARDS, work);
 	for (unsigned i = 0; i < SHARDS; i++) {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define MS 1000000LL
+#define PATIENCE_NS (20000 * MS)
 
 struct job {
 	struct rl_work work;
@@ -68,10 +69,10 @@ static struct rl_threads *start(void)
 	return rl_thread_open(on_done, NULL);
 }
 
-/* Wait, for at most five seconds, until the counter has a value. */
+/* Wait, with patience, until the counter has a value. */
 static void await(atomic_int *counter, int want)
 {
-	int64_t limit = clock_ns() + 5000 * MS;
+	int64_t limit = clock_ns() + PATIENCE_NS;
 	while (atomic_load(counter) != want && clock_ns() < limit)
 		sched_yield();
 	CHECK_EQ(atomic_load(counter), want);
@@ -112,7 +113,7 @@ TEST(every_work_runs_once_and_comes_back_once)
 	for (int i = 0; i < JOBS; i++)
 		CHECK(jobs[i].runs == 1 && jobs[i].signals_blocked);
 	CHECK(atomic_load(&running_max) <= RL_THREAD_MAX);
-	CHECK_EQ(rl_thread_close(t, clock_ns() + 5000 * MS), 0);
+	CHECK_EQ(rl_thread_close(t, clock_ns() + PATIENCE_NS), 0);
 }
 
 TEST(stuck_work_does_not_hold_up_the_rest_until_all_threads_are_stuck)
@@ -129,7 +130,7 @@ TEST(stuck_work_does_not_hold_up_the_rest_until_all_threads_are_stuck)
 	atomic_store(&gate, 1);
 	await(&notified, JOBS);
 	CHECK_EQ(reap(t), JOBS);
-	CHECK_EQ(rl_thread_close(t, clock_ns() + 5000 * MS), 0);
+	CHECK_EQ(rl_thread_close(t, clock_ns() + PATIENCE_NS), 0);
 }
 
 TEST(one_thread_is_enough_for_work_that_comes_one_at_a_time)
@@ -142,7 +143,7 @@ TEST(one_thread_is_enough_for_work_that_comes_one_at_a_time)
 		CHECK_EQ(reap(t), 1);
 	}
 	CHECK(rl_thread_count(t) <= 2); /* the first may still be on its way back to the queue */
-	CHECK_EQ(rl_thread_close(t, clock_ns() + 5000 * MS), 0);
+	CHECK_EQ(rl_thread_close(t, clock_ns() + PATIENCE_NS), 0);
 }
 
 /* A thread that was signalled but does not run yet is not free for a second work. */
@@ -160,7 +161,7 @@ TEST(two_works_posted_at_once_do_not_share_one_idle_thread)
 	atomic_store(&gate, 1);
 	await(&notified, 3);
 	CHECK_EQ(reap(t), 3);
-	CHECK_EQ(rl_thread_close(t, clock_ns() + 5000 * MS), 0);
+	CHECK_EQ(rl_thread_close(t, clock_ns() + PATIENCE_NS), 0);
 }
 
 TEST(idle_threads_end_and_others_start_again)
@@ -173,7 +174,7 @@ TEST(idle_threads_end_and_others_start_again)
 		post(t, &job, NULL);
 		await(&notified, i);
 		CHECK_EQ(reap(t), 1);
-		int64_t limit = clock_ns() + 5000 * MS;
+		int64_t limit = clock_ns() + PATIENCE_NS;
 		while (rl_thread_count(t) > 0 && clock_ns() < limit)
 			usleep(1000);
 		CHECK_EQ(rl_thread_count(t), 0);
@@ -192,7 +193,7 @@ TEST(close_waits_for_running_work_and_forgets_queued_work)
 		post(t, &jobs[i], i < RL_THREAD_MAX ? &gate : NULL);
 	await(&running, RL_THREAD_MAX);
 	atomic_store(&gate, 1);
-	CHECK_EQ(rl_thread_close(t, clock_ns() + 5000 * MS), 0);
+	CHECK_EQ(rl_thread_close(t, clock_ns() + PATIENCE_NS), 0);
 	CHECK_EQ(atomic_load(&running), 0);
 	for (int i = 0; i < JOBS; i++)
 		ran += jobs[i].runs;

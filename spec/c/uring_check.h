@@ -21,14 +21,6 @@
 
 static struct rl_os *os;
 
-/* For when there is no os to ask. */
-static inline int64_t clock_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * SECOND + ts.tv_nsec;
-}
-
 static const char *no_os;
 
 static inline bool start(const struct rl_os_config *config)
@@ -110,10 +102,10 @@ static inline void submit(struct probe_op *p)
 	CHECK(p->op.in_flight);
 }
 
-/* Poll until `*word` reaches `want`, for at most five seconds. */
+/* Poll until `*word` reaches `want`, for at most twenty seconds. */
 static inline void poll_until(const int *word, int want)
 {
-	int64_t limit = rl_os_now(os) + 5 * SECOND;
+	int64_t limit = rl_os_now(os) + 20 * SECOND;
 	while (*word < want && rl_os_now(os) < limit)
 		rl_os_poll(os, limit);
 	CHECK_EQ(*word, want);

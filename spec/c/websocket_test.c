@@ -253,7 +253,8 @@ static void expect_refusal(struct peers *p, unsigned error)
 	CHECK(!p->ws.ready && !p->ws.text);
 	rl_stream_expect(p->a, 1, 1);
 	WORLD_UNTIL(&p->w, rl_stream_status(p->a) == -RL_EOF);
-	CHECK(p->w.shard.now_ns - from < RL_WEBSOCKET_END_NS / 2); /* it was not waited for */
+	if (p->w.shard.os->closed_world) /* where time passes only while it is waited for */
+		CHECK(p->w.shard.now_ns - from < RL_WEBSOCKET_END_NS / 2);
 }
 
 TEST(what_a_client_must_not_do)

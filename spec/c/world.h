@@ -56,6 +56,7 @@ static inline bool world_open(struct world *w, const char *backend, uint64_t see
 static inline void world_step(struct world *w, int ms)
 {
 	int64_t now = rl_shard_now(&w->shard);
+	w->shard.waited = true;
 	rl_os_poll(w->shard.os, now + ms * 1000000LL);
 	rl_shard_now(&w->shard);
 	rl_shard_turn(&w->shard);
@@ -102,11 +103,11 @@ static inline bool world_pair(struct world *w, struct rl_stream **a, struct rl_s
 	CHECK_EQ(rl_listener_open(w->net, &addr, &config, &l), 0);
 	CHECK_EQ(rl_listener_addr(l, &addr), 0);
 	CHECK_EQ(rl_dial_open(w->net, &addr, 1, &d), 0);
-	for (int i = 0; i < 5000 && fd == -EAGAIN; i++) {
+	for (int i = 0; i < WORLD_PATIENCE && fd == -EAGAIN; i++) {
 		world_step(w, 1);
 		fd = rl_dial_take(d);
 	}
-	for (int i = 0; i < 5000 && fd >= 0 && peer == -EAGAIN; i++) {
+	for (int i = 0; i < WORLD_PATIENCE && fd >= 0 && peer == -EAGAIN; i++) {
 		peer = rl_listener_accept(l);
 		world_step(w, 1);
 	}
