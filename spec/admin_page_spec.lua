@@ -36,6 +36,18 @@ local NAMELESS = [[[...document.querySelectorAll("button, input, select, iframe,
 
 local ROWS = [[document.querySelectorAll("#tasks > tr:nth-child(odd)").length]]
 
+-- From now on the page notes what it asks for: asked("/path") is how often it did.
+local NOTING = [[(window.paths = [], window.fetch = ((real) => (path, ...more) => {
+  paths.push(path);
+  return real(path, ...more);
+})(window.fetch), window.asked = (path) => paths.filter((p) => p.startsWith(path)).length)]]
+
+-- From now on what the status says is kept: said("text") is whether it has said that.
+local HEARING = [[(window.heard = [], new MutationObserver(() => {
+  heard.push(document.getElementById("status").textContent);
+}).observe(document.getElementById("status"), {childList: true, characterData: true,
+  subtree: true}), window.said = (text) => heard.includes(text))]]
+
 -- What has the focus: its id, or its text.
 local FOCUS = [[document.activeElement.id || document.activeElement.textContent.trim()]]
 
@@ -102,7 +114,7 @@ describe("the live page", function()
       assert.matches("waiting %d+",
         browser:eval [[document.querySelector("#plots svg").getAttribute("aria-label")]])
       assert.matches("type=order", browser:eval [[document.querySelector(".bars").textContent]])
-      assert.equal("ready", browser:eval [[document.getElementById("status").textContent]])
+      browser:await [[document.getElementById("status").textContent === "ready"]]
       assert.equal("/", browser:eval "location.pathname + location.search") -- no token left
       assert_quiet(browser, server)
     end)
@@ -128,7 +140,8 @@ describe("the live page", function()
       assert.equal("true", browser:eval 'document.activeElement.getAttribute("aria-expanded")')
       assert.matches("admin_page_spec.lua",
         browser:eval [[document.querySelector("#tasks pre").textContent]])
-      rl.sleep(2.5) -- an update comes, and takes neither focus nor row away
+      browser:eval(NOTING) -- an update comes, and takes neither focus nor row away
+      browser:await 'asked("/debug/tasks?") >= 2' -- with the second the first has been shown
       assert.equal("true", browser:eval 'document.activeElement.getAttribute("aria-expanded")')
       browser:press "Tab"
       assert.equal("Cancel this task", browser:eval(FOCUS))
@@ -143,35 +156,35 @@ describe("the live page", function()
 
   it("pauses", function()
     with_page(function(browser)
+      browser:eval(NOTING)
+      browser:await 'asked("/debug/vars") > 0 && asked("/debug/tasks?") > 0'
       browser:eval [[document.getElementById("pause").focus()]]
       browser:press " "
       assert.equal("true", browser:eval [[document.activeElement.getAttribute("aria-pressed")]])
       assert.equal("paused", browser:eval [[document.getElementById("status").textContent]])
-      rl.sleep(0.3)
-      browser:eval "1"
-      local n = #browser.requests
-      rl.sleep(2.5)
-      browser:eval "1"
-      assert.equal(n, #browser.requests)
+      -- Timers of a page fire in their order: those of its updates have, when this one does.
+      browser:eval [[(window.then = paths.length,
+        setTimeout(() => { window.later = paths.length; }, 2500))]]
+      browser:await "window.later !== undefined"
+      assert.equal("0", browser:eval "later - then")
       browser:press " "
-      rl.sleep(1.5)
-      browser:eval "1"
-      assert.is_true(#browser.requests > n)
+      browser:await 'paths.slice(later).includes("/debug/vars")'
     end)
   end)
 
   it("shows a flame graph and leaked tasks", function()
     with_page(function(browser, server)
       local h = rl.go(function() rl.chan():recv() end)
-      rl.sleep(0.01)
+      H.eventually("it waits", function() return h:status() == "parked" end)
       browser:eval [[document.getElementById("leaks").click()]]
       browser:await [[document.getElementById("leaks-text").textContent.startsWith(
         "leaked tasks: 1")]]
       h:cancel()
+      browser:eval(HEARING) -- an update says something else soon
       browser:eval [[(document.getElementById("type").value = "offcpu",
         document.getElementById("seconds").value = "1",
         document.getElementById("profile").click())]]
-      browser:await [[document.getElementById("status").textContent === "the flame graph is there"]]
+      browser:await 'said("the flame graph is there")'
       assert_quiet(browser, server)
     end)
   end)
@@ -182,11 +195,13 @@ describe("the live page", function()
       for _, scheme in ipairs{"light", "dark"} do
         browser:command("Emulation.setEmulatedMedia",
           {features = {{name = "prefers-color-scheme", value = scheme}}})
+        browser:await(('matchMedia("(prefers-color-scheme: %s)").matches'):format(scheme))
         assert.equal("enough", browser:eval(CONTRAST), scheme)
       end
       for _, width in ipairs{320, 600, 1600} do
         browser:command("Emulation.setDeviceMetricsOverride",
           {width = width, height = 800, deviceScaleFactor = 1, mobile = false})
+        browser:await("innerWidth === " .. width)
         assert.equal("true", browser:eval(("document.documentElement.scrollWidth <= %d")
           :format(width)), "at " .. width)
       end

@@ -57,13 +57,16 @@ local function with(opts, fn)
 end
 
 local function park_some(n)
-  local ch = rl.chan()
+  local ch, list = rl.chan(), {}
   for i = 1, n do
     local h = rl.go(function() ch:recv() end)
     h:name("parked " .. i)
     h:label("type", "order")
+    list[i] = h
   end
-  rl.yield()
+  for _, h in ipairs(list) do
+    while h:status() ~= "parked" do rl.yield() end
+  end
   return function() ch:close() end
 end
 
@@ -156,14 +159,16 @@ H.both("the admin endpoint", function(it, backend)
       for _ = 1, 3 do
         rl.go(function() rl.chan():recv() end)
       end
-      rl.sleep(0.01)
-      assert.matches("^leaked tasks: 3\n", ask(server, "/debug/leaks").body)
+      H.eventually("three leaks", function()
+        return ask(server, "/debug/leaks").body:find "^leaked tasks: 3\n"
+      end)
       local got = ask(server, "/debug/leaks?format=json").body
       assert.equal(3, select(2, got:gsub('"reason":"chan receive"', "")))
       assert.equal(405, ask(server, "/debug/leaks/reclaim").status)
       assert.matches("^leaked tasks: 3\n", ask(server, "POST /debug/leaks/reclaim").body)
-      rl.sleep(0.01)
-      assert.matches("^leaked tasks: 0\n", ask(server, "/debug/leaks").body)
+      H.eventually("no leaks", function()
+        return ask(server, "/debug/leaks").body:find "^leaked tasks: 0\n"
+      end)
     end)
   end)
 
@@ -205,10 +210,8 @@ H.both("the admin endpoint", function(it, backend)
       assert.equal("POST", ask(server, "/debug/leaks/reclaim").headers.allow)
       got = ask(server, "HEAD /healthz")
       assert.same({200, ""}, {got.status, got.body})
-      assert.same({requests = 4, refused = 3, live = 0}, (function()
-        rl.sleep(0.01)
-        return server:stats()
-      end)())
+      H.eventually("all have gone", function() return server:stats().live == 0 end)
+      assert.same({requests = 4, refused = 3, live = 0}, server:stats())
     end)
   end)
 
@@ -328,17 +331,9 @@ H.both("the admin endpoint", function(it, backend)
 end)
 
 H.on("uring", "the admin endpoint", function(it)
-  it("takes a profile in every format, one at a time", function()
+  it("takes a profile in every format", function()
     with({}, function(server)
-      local first
-      rl.go(function()
-        first = ask(server, "/debug/profile?type=offcpu&seconds=0.3&format=text")
-      end)
-      rl.sleep(0.1)
-      local got = ask(server, "/debug/profile?seconds=0.1")
-      assert.same({409, "5"}, {got.status, got.headers["retry-after"]})
-      rl.sleep(0.4)
-      assert.equal(200, first.status)
+      local got
       for format, pattern in pairs{folded = "", text = "^profile: ", svg = "^<%?xml", pprof = ""} do
         got = ask(server, "/debug/profile?type=offcpu&seconds=0.05&format=" .. format)
         assert.equal(200, got.status, format .. ": " .. got.body)
@@ -350,15 +345,18 @@ H.on("uring", "the admin endpoint", function(it)
     end)
   end)
 
-  it("gives a profile up when its client has gone", function()
+  it("takes one profile at a time, and gives it up when its client has gone", function()
     with({}, function(server)
       local conn = rl.check(net.connect(server:addr()))
       conn:write "GET /debug/profile?type=offcpu&seconds=100 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-      rl.sleep(0.05)
-      assert.equal(409, ask(server, "/debug/profile?seconds=1").status)
+      local function other() return ask(server, "/debug/profile?type=offcpu&seconds=0.05") end
+      local refused = H.eventually("a second is refused", function()
+        local got = other()
+        return got.status == 409 and got
+      end)
+      assert.equal("5", refused.headers["retry-after"])
       conn:close()
-      rl.sleep(0.1)
-      assert.equal(200, ask(server, "/debug/profile?type=offcpu&seconds=0.05").status)
+      H.eventually("another is taken", function() return other().status == 200 end)
     end)
   end)
 
@@ -459,8 +457,7 @@ describe("an admin endpoint on a Unix socket", function()
     local addr = "unix:" .. dir .. "/admin.sock"
     local seen
     run(function()
-      rl.sleep(0.02)
-      seen = tostring(admin.current())
+      seen = tostring(H.eventually("the endpoint", admin.current))
       assert.equal(200, ask(admin.current(), "/healthz").status)
     end, {admin = addr})
     assert.equal("ringlet.admin_server: " .. addr .. ", 0 requests", seen)
@@ -478,8 +475,11 @@ describe("an admin endpoint on a Unix socket", function()
     file:write [[
       local rl = require "ringlet"
       rl.run(function()
-        rl.sleep(0.05)
-        local server = require("ringlet.admin").current()
+        local server
+        repeat
+          rl.sleep(0.005)
+          server = require("ringlet.admin").current()
+        until server
         print(server and server:addr():match "/ringlet/(%d+)%.sock$" == tostring(
           require("ringlet.core").pid()))
         print(server and io.popen("stat -c '%a %F' " .. server:addr():sub(6)):read "*l")
@@ -531,7 +531,7 @@ describe("an admin endpoint on several shards", function()
       assert.matches('"shards":2', ask(server, "/debug/vars").body)
       local path = ("POST /debug/tasks/cancel?shard=2&id=%d"):format(id)
       assert.equal(200, ask(server, path).status)
-      assert.equal(404, ask(server, path).status)
+      H.eventually("it has ended", function() return ask(server, path).status == 404 end)
       server:stop()
     end, {shards = 2, backend = "uring"})
   end)

@@ -4,6 +4,7 @@
 
 local busted = require "busted"
 local H = require "spec.helper"
+local core = require "ringlet.core"
 
 local M = {}
 
@@ -122,6 +123,13 @@ local function alive(pid)
   return file ~= nil and file:close()
 end
 
+--- How many descriptors of programs, maps, links and the like this very process has open. (Not of
+-- pipes: popen's other end may be there for a moment.)
+function M.descriptors()
+  local each = "for f in /proc/%d/fd/*; do readlink $f; done"
+  return select(2, sh(each:format(core.pid()) .. "; true"):gsub("anon_inode:", ""))
+end
+
 local Namespace = {}
 Namespace.__index = Namespace
 
@@ -144,10 +152,13 @@ function M.namespace()
   made = made + 1
   local pid = tonumber(sh("unshare --net sleep 600 >/dev/null 2>&1 & echo $!"))
   local ours = sh "readlink /proc/self/ns/net"
-  for _ = 1, 500 do
-    local theirs = alive(pid) and M.output("readlink /proc/" .. pid .. "/ns/net") or ours
-    if theirs ~= ours then break end
+  local due, theirs = os.time() + 60, ours
+  while theirs == ours do
+    if not alive(pid) or os.time() > due then
+      error("no network namespace", 2)
+    end
     os.execute "sleep 0.01"
+    theirs = M.output("readlink /proc/" .. pid .. "/ns/net")
   end
   local ns = setmetatable({pid = pid, enter = ("nsenter --net=/proc/%d/ns/net"):format(pid)},
     Namespace)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Filters of clsact outlive their process: the next one cleans what is nobody's, and nothing else.
 local B = require "spec.bpf"
+local gates = require "spec.fifo_gate"
 
 if not B.library then
   describe("clsact", function() pending(require "ringlet.bpf_library".missing) end)
@@ -127,12 +128,16 @@ link:detach()]], ns.enter)
       ns:sh("tc filter add dev lo ingress bpf direct-action object-file " .. B.SAMPLE ..
         " section tc 2>/dev/null || true")
       local others = select(2, ns:sh "tc filter show dev lo ingress":gsub("handle", ""))
-      local living = assert(io.popen(B.command(OPEN .. "attach 'ingress' io.read '*l' o:close()",
-        ns.enter), "w"))
-      for _ = 1, 200 do
-        if (filters(ns)) == 1 then break end
-        os.execute "sleep 0.02"
-      end
+      local gate = gates.new()
+      finally(function()
+        gate.open()
+        gate.remove()
+      end)
+      local living = assert(io.popen(B.command(OPEN .. ("attach 'ingress' " ..
+        "print 'attached' io.flush() io.open(%q):read '*l' o:close()"):format(gate.name),
+        ns.enter)))
+      assert.equal("attached", living:read "*l")
+      assert.equal(1, (filters(ns)))
       B.run(OPEN .. "attach 'ingress' " .. KILL, ns.enter)
       assert.equal(2, (filters(ns)))
       local out, ok = B.run(OPEN .. "attach 'ingress' o:close()", ns.enter)
@@ -140,6 +145,8 @@ link:detach()]], ns.enter)
       assert.equal(1, (filters(ns)))
       assert.equal(others + 1, select(2, ns:sh "tc filter show dev lo ingress":gsub("handle", "")))
       assert.truthy(ns:sh "tc qdisc show dev lo":find "clsact")
+      gate.open()
+      assert.equal("", living:read "*a") -- it has ended
       living:close()
       assert.equal(0, (filters(ns)))
       assert.truthy(ns:sh "tc qdisc show dev lo":find "clsact") -- somebody else has made it

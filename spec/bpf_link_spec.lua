@@ -6,6 +6,8 @@ local H = require "spec.helper"
 local net = require "ringlet.net"
 local rl = require "ringlet"
 
+local ENOENT = 2
+
 -- What a program run in a namespace begins with: hit() is one packet to lo.
 local HEAD = [[
 local rl, net, bpf = require "ringlet", require "ringlet.net", require "ringlet.bpf"
@@ -67,15 +69,16 @@ describe("a program of BPF on a socket", function()
         local before = o:global "seen_packets"
         c:write "hello"
         assert.equal("hello", s:read())
-        assert.equal(before + 1, o:global "seen_packets")
+        assert.is_true(o:global "seen_packets" > before)
         assert.equal("ringlet.bpf.link: watch, attached to socket", tostring(link))
         assert.is_true(link:detach())
+        local seen = o:global "seen_packets" -- a kernel that is late may send a segment twice
         assert.is_true(link:detach())
         assert.equal("ringlet.bpf.link: watch, detached", tostring(link))
         assert.same({nil, "ECLOSED"}, {nil, (select(3, link:pin "/x"))})
         c:write "hello"
         assert.equal("hello", s:read())
-        assert.equal(before + 1, o:global "seen_packets")
+        assert.equal(seen, o:global "seen_packets")
       end
       local link = assert(o:program "watch":attach{socket = l})
       local c2 = assert(net.connect(l:addr()))
@@ -84,7 +87,7 @@ describe("a program of BPF on a socket", function()
       local before = o:global "seen_packets"
       c2:write "hello"
       s2:read()
-      assert.equal(before + 1, o:global "seen_packets") -- it has inherited the filter
+      assert.is_true(o:global "seen_packets" > before) -- it has inherited the filter
       c2:close() s2:close()
     end)
   end)
@@ -109,24 +112,28 @@ describe("a program of BPF on a socket", function()
     o = assert(B.bpf.load(B.SAMPLE, {programs = {"watch", "drop_long"}}))
     local core = require "ringlet.core"
     with_listener(function(l)
-      local first = assert(net.connect(l:addr()))
-      local fd = core.net_fd(first)
-      local link = assert(o:attach("watch", {socket = first}))
-      first:abort()
-      rl.sleep(0.01)
-      local list, second = {}, nil
-      for i = 1, 50 do
-        list[i] = assert(net.connect(l:addr()))
-        if core.net_fd(list[i]) == fd then second = list[i] end
+      local link, second, list = nil, nil, {}
+      for _ = 1, 100 do -- the kernel may give the number to an accepted connection
+        local first = assert(net.connect(l:addr()))
+        local fd = core.net_fd(first)
+        link = assert(o:attach("watch", {socket = first}))
+        list[#list + 1] = assert(l:accept())
+        first:abort()
+        H.eventually("the descriptor is closed", function()
+          return select(3, io.open("/proc/self/fd/" .. fd)) == ENOENT
+        end)
+        second = assert(net.connect(l:addr()))
+        list[#list + 1], list[#list + 2] = second, assert(l:accept())
+        if core.net_fd(second) == fd then break end
       end
-      if second then
-        local other = assert(o:attach("watch", {socket = second}))
-        link:detach()
-        local before = o:global "seen_packets"
-        list[#list + 1] = l:accept()
-        other:detach()
-        assert.is_true(o:global "seen_packets" >= before)
-      end
+      assert.equal(second:sockname(), list[#list]:peername())
+      local other = assert(o:attach("watch", {socket = second}))
+      link:detach()
+      local before = o:global "seen_packets"
+      list[#list]:write "hello"
+      assert.equal("hello", second:read())
+      assert.is_true(o:global "seen_packets" > before)
+      other:detach()
       for _, c in ipairs(list) do c:close() end
     end)
   end)
@@ -142,7 +149,7 @@ describe("a program of BPF on a socket", function()
       local list = {}
       for i = 1, 10 do
         list[i] = assert(net.connect(a:addr()))
-        list[i + 10] = assert(b:accept(1))
+        list[i + 10] = assert(b:accept(20))
       end
       assert.equal(10, o:global "seen_packets")
       assert.is_true(link:detach())
@@ -186,10 +193,12 @@ for _, spec in ipairs{{dev = "lo"}, {dev = 1, hook = "egress", mode = "tcx"},
   local o = open(name)
   local link = assert(o:attach(name, spec))
   hit()
-  local n = o:global "seen_packets"
+  local seen = o:global "seen_packets" > 3
   link:detach()
+  hit() -- late packets of those before have passed
+  local n = o:global "seen_packets"
   hit()
-  print(n > 3, o:global "seen_packets" == n)
+  print(seen, o:global "seen_packets" == n)
   o:close()
 end]]
     assert.equal(("true\ttrue\n"):rep(6), out)
@@ -202,7 +211,7 @@ end]]
       local out, ok = B.run(HEAD .. ([[
 local o = open "count_xdp"
 print(assert(o:attach("count_xdp", {xdp = "veth0", mode = "native"})))
-rl.run(function() net.connect("%s:9", {timeout = 1}) end, {backend = "uring"})
+rl.run(function() net.connect("%s:9", {timeout = 30}) end, {backend = "uring"})
 print(o:global "seen_packets" > 0)
 print(select(3, o:attach("count_xdp", {xdp = "lo", mode = "native"})))]]):format(b.address),
         a.enter)
@@ -232,20 +241,34 @@ local o = open("count_tc", "count_xdp", "count_raw", "watch")
 assert(o:attach("count_tc", {dev = "lo"}))
 assert(o:attach("count_xdp", {xdp = "lo", mode = "generic"}))
 assert(o:attach("count_raw"))
+io.write(sh "grep -hs link_id /proc/$PPID/fdinfo/*")
+io.stdout:flush()
 ]]
     local ENDS = {"o:close()", "", "os.exit(0, false)", "o = nil collectgarbage() collectgarbage()",
       "os.execute('kill -9 ' .. io.open '/proc/self/stat':read '*n')"}
     for _, ends in ipairs(ENDS) do
       B.with_namespaces(1, function(ns)
-        B.run(HEAD .. ATTACH .. ends, ns.enter)
-        for _ = 1, 100 do
-          if not ns:sh "bpftool net":find "count_" then break end
-          os.execute "sleep 0.01"
+        local said = B.run(HEAD .. ATTACH .. ends, ns.enter)
+        local ids = {}
+        for id in said:gmatch "link_id:%s*(%d+)" do ids[id] = true end
+        assert.truthy(next(ids), said)
+        -- Of the links of the host, ours alone count: others run as well.
+        local function left()
+          local links, listed = B.output "bpftool link"
+          for id in links:gmatch "(%d+): %S" do
+            if ids[id] then return id end
+          end
+          local devices, shown = B.output(ns.enter .. " bpftool net")
+          return devices:match "count_%w+"
+            or not (listed and shown) and "something that ended while it was listed" or nil
         end
-        assert.is_nil((ns:sh "bpftool net":find "count_"), ends)
+        for _ = 1, 1000 do
+          if not left() then break end
+          os.execute "sleep 0.02"
+        end
+        assert.is_nil(left(), ends)
       end)
     end
-    assert.is_nil((B.sh "bpftool link":find "count_"))
   end)
 end)
 
@@ -264,6 +287,7 @@ describe("a program of BPF elsewhere", function()
     local n = o:global "seen_packets"
     assert.is_true(n > 0, name)
     link:detach()
+    act() -- what other CPUs were in the middle of is over
     n = o:global "seen_packets"
     act()
     assert.equal(n, o:global "seen_packets")

@@ -62,9 +62,9 @@ rl.run(function()
   assert(o:attach("watch", {socket = b}))
   assert(o:attach("pick", {reuseport = a}))
   local c = assert(net.connect(a:addr()))
-  local served = assert(b:accept(5)) -- key 1 is its
+  local served = assert(b:accept(30)) -- key 1 is its
   c:write "hello"
-  print(assert(o:ring("events", {type = "struct event"}):recv(5)).text)
+  print(assert(o:ring("events", {type = "struct event"}):recv(30)).text)
   o:close() c:close() served:close() a:close() b:close()
 end)]], B.as_nobody "bpf")
     assert.is_true(ok, out)

@@ -3,6 +3,7 @@
 -- several shards that are steered.
 local B = require "spec.bpf"
 local H = require "spec.helper"
+local fifo_gate = require "spec.fifo_gate"
 local bpf = require "ringlet.bpf"
 local http = require "ringlet.http"
 local net = require "ringlet.net"
@@ -10,7 +11,7 @@ local rl = require "ringlet"
 local wire = require "spec.wire"
 
 local ANY = wire.ANY
-local FOUR = {shards = 4, timeout = 20}
+local FOUR = {shards = 4}
 
 local function lacks()
   return B.lacks("sk_reuseport", "socket_filter", "uring")
@@ -53,7 +54,7 @@ describe("bpf.steer", function()
   end)
 
   it("tells what it is, and is closed more than once", with({policy = "rr"}, function(steer)
-    assert.equal("ringlet.steer: rr, stalled after 3 ms", tostring(steer))
+    assert.equal("ringlet.bpf.steering: rr, stalled after 3 ms", tostring(steer))
     assert.is_false(steer:is_closed())
     assert.same({placed = 0, migrated = 0, avoided = 0, fallbacks = 0, shards = {}}, steer:stats())
     assert.same({}, steer:state())
@@ -64,7 +65,7 @@ describe("bpf.steer", function()
     assert.is_true(steer:close())
     assert.is_true(steer:close())
     assert.is_true(steer:is_closed())
-    assert.equal("ringlet.steer: closed", tostring(steer))
+    assert.equal("ringlet.bpf.steering: closed", tostring(steer))
     for _, method in ipairs{"stats", "state"} do
       assert.equal("ECLOSED", select(3, steer[method](steer)))
     end
@@ -86,7 +87,7 @@ describe("bpf.steer", function()
         for _ = 1, 8 do net.connect(server:addr()) end
         print(steer:stats().placed, steer:where "127.0.0.1")
         rl.stop(0)
-      end, {shards = 2})]]
+      end, {shards = 2, on_overrun = function() end})]]
     local out = B.run(program, B.as_nobody())
     assert.equal("EPERM\tEPERM: needs CAP_BPF (load of the sk_reuseport steer)\n", out)
     out = B.run(program, B.as_nobody "bpf")
@@ -360,7 +361,7 @@ local WHO = {
 local function ask(addr)
   local conn = assert(net.connect(addr))
   conn:write "\n"
-  return tonumber(assert(conn:read_line(10, 5))), conn
+  return tonumber(assert(conn:read_line(10, 30))), conn
 end
 
 -- How many of n connections each shard has; they stay open.
@@ -386,8 +387,9 @@ local function live(name, opts, fn, run)
   end)
 end
 
--- On a machine that does other things as well a shard may be stalled for a moment.
-local PATIENT = 200
+-- On a machine that does other things as well a shard may be stalled for a moment: what is about
+-- stalls waits for two seconds before it takes one for stalled, all else for the most there is.
+local STALL, PATIENT = 2000, 60000
 
 live("least", {policy = "least", stall_ms = PATIENT}, function(steer)
   local server = assert(net.serve(ANY, WHO, {shards = "all", steer = steer}))
@@ -401,17 +403,17 @@ live("least", {policy = "least", stall_ms = PATIENT}, function(steer)
       stats.shards[shard])
     local state = steer:state()[shard]
     assert.is_true(state.open and not state.stalled and state.weight == 1 and state.live == 4)
-    assert.is_true(state.beat < 1 and state.tid > 0 and state.tasks > 0)
+    assert.is_true(state.beat < PATIENT / 1000 and state.tid > 0 and state.tasks > 0)
   end
   -- Those that end make room.
   for i = 16, 1, -1 do
-    local shard = tonumber((assert(conns[i]:write "\n" and conns[i]:read_line(10, 5))))
+    local shard = tonumber((assert(conns[i]:write "\n" and conns[i]:read_line(10, 30))))
     if shard == 3 then
       conns[i]:close()
       table.remove(conns, i)
     end
   end
-  rl.sleep(0.05)
+  H.eventually("they have ended", function() return steer:stats().shards[3].live == 0 end)
   local more, others = spread_of(server:addr(), 4)
   assert.same({0, 0, 4, 0}, more)
   close_all(conns)
@@ -471,19 +473,22 @@ live("tenants of both families, at one listener", {
   server:stop(1)
 end)
 
-live("a shard that is stalled", {policy = "rr", stall_ms = 20}, function(steer)
+live("a shard that is stalled", {policy = "rr", stall_ms = STALL}, function(steer)
   local server = assert(net.serve(ANY, WHO, {shards = "all", steer = steer}))
-  local stalled = rl.spawn_on(2, function()
-    os.execute("sleep " .. (H.torture and 5 or 0.5))
+  local gate = fifo_gate.new()
+  local stalled = rl.spawn_on(2, fifo_gate.pass, gate.name)
+  local running = H.eventually("it is stalled", function()
+    local state = steer:state()[2]
+    return state.stalled and state.running
   end)
-  rl.sleep(0.1)
-  assert.is_true(steer:state()[2].stalled)
-  assert.is_true(steer:state()[2].running > 0.02)
+  assert.is_true(running > STALL / 1000)
   local count, conns = spread_of(server:addr(), 12)
   assert.equal(0, count[2])
   assert.is_true(steer:stats().shards[2].avoided > 0)
+  gate.open()
   stalled:join()
-  rl.sleep(0.02)
+  gate.remove()
+  H.eventually("it moves again", function() return not steer:state()[2].stalled end)
   local after, others = spread_of(server:addr(), 40)
   assert.is_true(after[2] > 0, after[2])
   close_all(conns)
@@ -500,19 +505,22 @@ live("a shard that is drained", {policy = "rr", stall_ms = false}, function(stee
     waiting[i] = assert(net.connect(server:addr()))
     waiting[i]:write "bye"
   end
-  rl.sleep(0.05)
   local placed = steer:stats().shards[2].placed
   rl.go(function() server:drain(2) end)
-  rl.sleep(0.05)
-  assert.is_false(steer:state()[2].open)
+  H.eventually("its queue has moved", function()
+    return not steer:state()[2].open and steer:stats().migrated > 0
+  end)
   assert.equal(placed, steer:stats().shards[2].placed)
-  assert.is_true(steer:stats().migrated > 0)
   close_all(held)
   for i = 1, 12 do
-    assert.truthy(waiting[i]:read_line(10, 5))
+    assert.truthy(waiting[i]:read_line(10, 30))
     waiting[i]:close()
   end
   server:drain(2)
+  H.eventually("all have ended", function()
+    local shards = steer:stats().shards
+    return shards[1].live + shards[3].live + shards[4].live == 0
+  end)
   local after, conns = spread_of(server:addr(), 3)
   assert.same({1, 0, 1, 1}, after)
   close_all(conns)
@@ -528,7 +536,7 @@ live("a server that takes over", {policy = "rr", stall_ms = false}, function(ste
       while not done do
         asked = asked + 1
         local conn = net.connect(addr)
-        local ok = conn and conn:write "\n" and conn:read_line(10, 5)
+        local ok = conn and conn:write "\n" and conn:read_line(10, 30)
         lost = lost + (ok and 0 or 1)
         if conn then
           conn:abort()
@@ -540,7 +548,7 @@ live("a server that takes over", {policy = "rr", stall_ms = false}, function(ste
   for _ = 1, 5 do
     local next_ = assert(bpf.steer{policy = "rr", stall_ms = false})
     local server = assert(net.serve(addr, WHO, {shards = "all", steer = next_}))
-    old:stop(1)
+    old:stop(30) -- it ends when its connections have
     H.collect() -- what attached the old program is gone, and detached nothing
     local before = next_:stats().placed
     while next_:stats().placed <= before do
@@ -557,7 +565,7 @@ live("a server that takes over", {policy = "rr", stall_ms = false}, function(ste
   assert.is_true(asked >= 8, asked)
   assert.equal(0, lost)
   old:stop(1)
-end, {shards = 4, timeout = 60})
+end)
 
 H.on("uring", "a steering", function(it)
   it("is one server's at one time", with({}, function(steer)
@@ -603,7 +611,7 @@ H.on("uring", "a steering", function(it)
         return back:state()[4].weight
       end, s):join())
     end, steer):join()
-    assert.same({"ringlet.steer: least, stalled after 3 ms", 1}, {text, placed})
+    assert.same({"ringlet.bpf.steering: least, stalled after 3 ms", 1}, {text, placed})
     assert.is_nil(code)
     assert.equal(2, steer:state()[4].weight)
     local copy = rl.spawn_on(2, function(s)
@@ -678,7 +686,7 @@ describe("a steering", function()
       end, {shards = 2})]])
     local id = assert(out:match "^(%d+)", out)
     local there
-    for _ = 1, 100 do -- it goes when the kernel gets to it
+    for _ = 1, 1500 do -- it goes when the kernel gets to it
       there = B.output("bpftool prog show id " .. id):find "sk_reuseport"
       if not there then
         break

@@ -180,7 +180,7 @@ local function server(attach, more)
             conn:write(tostring((w:class(conn))), "\n")
           elseif line == "burn" then -- until another connection says "cool"
             local from = rl.now()
-            while not cool and rl.now() - from < 15 do end
+            while not cool and rl.now() - from < 60 do end
             conn:write "burnt\n"
           elseif line == "cool" then
             cool = true
@@ -200,7 +200,7 @@ local function server(attach, more)
       %s
       io.stdout:write "ready\n"
       io.stdout:flush()
-      done:wait(30)
+      done:wait(120)
       server:stop(1)
       w:close()
     end, {slice = 0.01})]]):format(more or "", attach)
@@ -211,10 +211,10 @@ local CLIENT = [[
   local net, rl = require "ringlet.net", require "ringlet"
   local address, lines = %q, %q
   rl.run(function()
-    local conn = assert(net.connect(address, {timeout = 5}))
+    local conn = assert(net.connect(address, {timeout = 60}))
     for line in lines:gmatch "[^\n]+" do
       conn:write(line:find "^GET" and line .. " HTTP/1.1\r\n" or line .. "\n")
-      if line ~= "stop" then io.stdout:write(assert(conn:read_line(1000, 20)), "\n") end
+      if line ~= "stop" then io.stdout:write(assert(conn:read_line(1000, 60)), "\n") end
     end
     conn:close()
   end)]]
@@ -223,11 +223,11 @@ local CLIENT = [[
 local function live(attach, more, fn)
   B.with_namespaces(2, function(one, two)
     B.connect(one, two)
-    local pipe = io.popen(B.command(server(attach, more), "exec timeout 40 " .. two.enter)
+    local pipe = io.popen(B.command(server(attach, more), "exec timeout 150 " .. two.enter)
       .. " 2>/dev/null")
     local ready = pipe:read "*l"
     local function ask(lines)
-      return B.run(CLIENT:format(two.address .. ":8080", lines), "timeout 20 " .. one.enter)
+      return B.run(CLIENT:format(two.address .. ":8080", lines), "timeout 90 " .. one.enter)
     end
     local ok, err = pcall(fn, ask, one, two, ready)
     if ready == "ready" then
@@ -245,6 +245,28 @@ local function stats_of(text)
   for name, n in text:gmatch "(%w+)=(%d+)" do s[name] = tonumber(n) end
   for name, n in text:gmatch "([%w_]+)=(%d+)" do s[name] = tonumber(n) end
   return s
+end
+
+-- How many segments a namespace has sent again: each of them is counted as well. That happens when
+-- an acknowledgement takes longer than usual.
+local function sent_again(ns)
+  local names, values = ns:sh "cat /proc/net/snmp":match "Tcp: ([^\n]+)\nTcp: ([^\n]+)"
+  local value = values:gmatch "%S+"
+  for name in names:gmatch "%S+" do
+    local n = tonumber(value())
+    if name == "RetransSegs" then
+      return n
+    end
+  end
+end
+
+-- Fails unless s[name] is wanted[name], or more by what `ns` has sent again.
+local function assert_counts(wanted, s, ns)
+  local more = sent_again(ns)
+  for name, n in pairs(wanted) do
+    assert.is_true(s[name] >= n and s[name] <= n + more,
+      ("%s: %d, and %d sent again"):format(name, s[name], more))
+  end
 end
 
 describe("bpf.wakeup on a device", function()
@@ -271,23 +293,24 @@ describe("bpf.wakeup on a device", function()
     it(mode .. " classifies connections that have no filter", function()
       if lacks(mode, "uring", "netns") then return end
       live(('assert(w:attach_dev("veth0", {mode = %q})) assert(w:attach(server, {filter = false}))')
-        :format(mode), nil, function(ask)
+        :format(mode), nil, function(ask, one)
         local lines = {}
         for line in ask("GET /pay\nGET /other\nGET /bulk/1\nstats"):gmatch "[^\n]+" do
           lines[#lines + 1] = line
         end
         assert.same({"critical", "normal", "background"}, {lines[1], lines[2], lines[3]})
         local s = stats_of(lines[4])
-        assert.same({1, 1, 1, 1, 0}, {s.critical, s.normal, s.background, s.raised, s.unowned})
+        assert_counts({critical = 1, normal = 1, background = 1, raised = 1}, s, one)
+        assert.equal(0, s.unowned)
       end)
     end)
   end
 
   it("leaves to the socket filter what has one", function()
     if lacks("tc", "uring", "netns") then return end
-    live('assert(w:attach_dev "veth0") assert(w:attach(server))', nil, function(ask)
+    live('assert(w:attach_dev "veth0") assert(w:attach(server))', nil, function(ask, one)
       local s = stats_of(ask "GET /pay\nstats")
-      assert.same({1, 1, 1}, {s.critical, s.raised, s.marks})
+      assert_counts({critical = 1, raised = 1, marks = 1}, s, one)
     end)
   end)
 
@@ -296,7 +319,11 @@ describe("bpf.wakeup on a device", function()
     live('assert(w:attach_dev("veth0", {shard = 3}))', nil, function(ask, one, two)
       one:sh(("python3 -c 'import socket; s = socket.socket(2, 2); "
         .. "[s.sendto(b\"x\", (\"%s\", 53)) for i in range(5)]'"):format(two.address))
-      local s = stats_of(ask "stats")
+      local s
+      for _ = 1, 50 do -- a packet may wait for the kernel's thread
+        s = stats_of(ask "stats")
+        if s.three >= 5 then break end
+      end
       assert.equal(5, s.three)
       assert.equal(5, s.critical)
     end)
@@ -305,11 +332,11 @@ describe("bpf.wakeup on a device", function()
   it("raises the word of a shard that a connection is placed at", function()
     if lacks("tc", "uring", "netns") then return end
     live('assert(w:attach_dev "veth0") assert(w:attach(server, {filter = false}))', nil,
-      function(ask)
+      function(ask, one)
         local text = ask "GET /pay\nplace 4\nGET /pay\nGET /pay\nplace 5\nGET /pay\nstats"
         assert.matches("^critical\n4\ncritical\ncritical\n5\ncritical\n", text)
         local s = stats_of(text)
-        assert.same({4, 2}, {s.raised, s.three})
+        assert_counts({raised = 4, three = 2}, s, one)
       end)
   end)
 
@@ -318,9 +345,9 @@ describe("bpf.wakeup on a device", function()
     live('assert(w:attach_dev "veth0") assert(w:attach(server))',
       'preempt = "signal", signal_after = 0.002', function(ask, one, two)
       local burner = io.popen(B.command(CLIENT:format(two.address .. ":8080", "burn"),
-        "timeout 20 " .. one.enter))
+        "timeout 90 " .. one.enter))
       local s
-      for _ = 1, 20 do
+      for _ = 1, 100 do
         s = stats_of(ask "GET /pay\nGET /pay\nstats")
         if s.signals > 0 then break end
       end
@@ -335,12 +362,12 @@ describe("bpf.wakeup on a device", function()
   it("hands packets of a connection that is placed to a CPU", function()
     if lacks("xdp", "uring", "netns") then return end
     live('assert(w:attach_dev("veth0", {mode = "xdp generic", cpus = {0, 1}})) '
-      .. 'assert(w:attach(server))', nil, function(ask)
+      .. 'assert(w:attach(server))', nil, function(ask, one)
       local text = ask "GET /pay\nplace 2\nGET /pay\nGET /pay\nstats"
       assert.matches("^critical\n2\ncritical\ncritical\n", text)
       local s = stats_of(text)
       assert.is_true(s.redirected >= 2, text)
-      assert.is_true(s.redirected <= 20, text)
+      assert.is_true(s.redirected <= 20 + sent_again(one), text)
     end)
   end)
 

@@ -110,8 +110,9 @@ describe("bpf.wakeup", function()
 
   it("gives up its maps when it is collected", function()
     if B.lacks "socket_filter" then return end
-    local function programs() -- that this process holds
-      local _, n = B.sh "ls -l /proc/$PPID/fd":gsub("bpf%-prog", "")
+    -- That this process holds. It may be about to close its end of the pipe: ls may miss that.
+    local function programs()
+      local _, n = B.output "ls -l /proc/$PPID/fd":gsub("bpf%-prog", "")
       return n
     end
     H.collect()
@@ -246,7 +247,7 @@ describe("the classifier of bpf.wakeup", function()
 
   it("keeps to its budget, with a tenth of a second's at once", function()
     if B.lacks "socket_filter" then return end
-    with({routes = routes, budget = 10}, function(w)
+    with({routes = routes, budget = 0.01}, function(w) -- the next token is far away
       local got = {}
       for i = 1, 5 do got[i] = W.classify(w, "GET /pay" .. REST) end
       assert.same({"critical", "over", "over", "over", "over"}, got)
@@ -255,13 +256,15 @@ describe("the classifier of bpf.wakeup", function()
       assert.same({1, 1, 4}, {s.critical, s.raised, s.over_budget})
     end)
     with({routes = routes, budget = 1000}, function(w)
+      local from = rl.now()
       W.run(w, W.segment("GET /pay" .. REST), 50)
-      assert.equal(50, w:stats().critical)
+      assert.equal(0, w:stats().over_budget)
       W.run(w, W.segment("GET /pay" .. REST), 100000) -- some 20 ms
+      local most = 100 + 1000 * (rl.now() - from) + 2
       local s = w:stats()
-      assert.equal(100050, s.critical + s.over_budget)
-      assert.is_true(s.critical >= 100)
-      assert.is_true(s.critical < 100 + 1000 * 20, "a flood gets through")
+      assert.equal(s.segments, s.critical + s.over_budget) -- an interrupted run is run again
+      assert.is_true(s.segments >= 100050 and s.critical >= 100)
+      assert.is_true(s.critical <= most, "a flood gets through")
     end)
   end)
 
@@ -272,7 +275,8 @@ describe("the classifier of bpf.wakeup", function()
       for _ = 1, 20 do W.run(w, W.segment("GET /pay" .. REST), 20000) end
       local most = 200 + 2000 * (rl.now() - from) + 2
       local s = w:stats()
-      assert.equal(400000, s.critical + s.over_budget)
+      assert.equal(s.segments, s.critical + s.over_budget)
+      assert.is_true(s.segments >= 400000)
       assert.is_true(s.critical <= most, ("%d critical, at most %g"):format(s.critical, most))
       assert.equal(s.critical, s.raised)
     end)
@@ -363,12 +367,20 @@ describe("the classifier of bpf.wakeup", function()
     if H.sanitized then return pending "times are not what they are otherwise" end
     with(options{routes = routes}, function(w)
       local program = require "ringlet.bpf_wakeup_part".here(w.config).object:program "wakeup"
-      local best = math.huge
-      for _ = 1, 7 do
-        local _, _, ns = program:run{data = W.segment("GET /pay" .. REST), repeat_ = 20000}
-        best = math.min(best, ns)
+      local o = assert(bpf.load(B.SAMPLE, {programs = {"drop_long"}}))
+      local function best_of(p, best)
+        local _, _, ns = p:run{data = W.segment("GET /pay" .. REST), repeat_ = 20000}
+        return math.min(best, ns)
       end
-      assert.is_true(best <= 600, best .. " ns a segment; bench/bpf/classifier.lua has the target")
+      -- Machines differ: it is compared with a program that does next to nothing.
+      local best, least = math.huge, math.huge
+      for _ = 1, 40 do
+        best, least = best_of(program, best), math.max(1, best_of(o:program "drop_long", least))
+        if best <= 25 * least then break end
+      end
+      o:close()
+      assert.is_true(best <= 25 * least, ("%g ns a segment, %g for nothing; see "
+        .. "bench/bpf/classifier.lua"):format(best, least))
     end)
   end)
 end)

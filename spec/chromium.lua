@@ -119,7 +119,7 @@ end
 
 -- The port that it has chosen.
 local function port_of(dir)
-  for _ = 1, 600 do
+  for _ = 1, 1200 do
     local port = first_line(dir .. "/DevToolsActivePort")
     if port and port ~= "" then
       return port
@@ -131,7 +131,7 @@ end
 
 local function page_of(port)
   local where = ("http://127.0.0.1:%s/json/list"):format(port)
-  for _ = 1, 200 do
+  for _ = 1, 1200 do
     local res = http.get(where)
     for entry in (res and res.body or ""):gmatch "{(.-)}" do
       if entry:find '"type": "page"' then
@@ -158,9 +158,9 @@ end
 
 --- End it.
 function M.kill(process)
-  os.execute(("kill %s 2>/dev/null; for i in 1 2 3 4 5 6 7 8 9 10; do "
-    .. "kill -0 %s 2>/dev/null || break; sleep 0.2; done; rm -rf %s"):format(process.pid,
-    process.pid, process.dir))
+  os.execute(("kill %s 2>/dev/null; for i in $(seq 100); do "
+    .. "kill -0 %s 2>/dev/null || break; sleep 0.1; done; kill -9 %s 2>/dev/null; rm -rf %s")
+    :format(process.pid, process.pid, process.pid, process.dir))
 end
 
 --- The page of one that was launched. In a task, on the real kernel.

@@ -132,7 +132,7 @@ end)
 
 -- What it writes to both streams, and its status.
 local function ringlet(args, env)
-  local line = "%s timeout -s KILL 20 %s bin/ringlet %s 2>&1 </dev/null; echo code=$?"
+  local line = "%s timeout -s KILL 60 %s bin/ringlet %s 2>&1 </dev/null; echo code=$?"
   local out = P.output(line:format(env or "", H.interpreter(), args))
   local all, code = out:match "^(.*)code=(%d+)\n$"
   return all, tonumber(code)

@@ -1,15 +1,31 @@
 -- SPDX-License-Identifier: MIT
 -- Groups as a whole: resizing, bounded groups, stopping.
 local H = require "spec.helper"
+local client = require "ringlet.group_client"
+local gates = require "spec.gate"
 local ledger = require "spec.ledger"
 local rl = require "ringlet"
 local router = require "ringlet.router"
+local shared = require "ringlet.shared"
 local test = require "ringlet.test"
 
-local TWO, FOUR = {shards = 2}, {shards = 4, timeout = 60}
+local TWO, FOUR = {shards = 2}, {shards = 4}
 
 local function by_key(key)
   return key
+end
+
+-- Wait until a logical shard runs a call, and as many wait behind it.
+local function until_busy(g, index, queued)
+  H.eventually("a call runs, and others wait behind it", function()
+    local s = g:stats()[index]
+    return s.active and s.queued == queued
+  end)
+end
+
+-- Wait until calls of keys that move are held back.
+local function until_moving(g)
+  H.eventually("the resize moves keys", function() return client.find(g.id).moving end)
 end
 
 -- ---- resizing -----------------------------------------------------------------------------------
@@ -20,7 +36,11 @@ local store = {
   methods = {
     set = function(s, key, v) s.values[key] = v return s.index end,
     get = function(s, key) return s.values[key], s.index end,
-    slow = function(s, key, t, v) rl.sleep(t) s.values[key] = v return s.index end,
+    hold = function(s, key, gate, v)
+      gates.pass(gate)
+      s.values[key] = v
+      return s.index
+    end,
     moved = function(s) return {s.exported, s.imported} end,
     all = function(s) return s.values end,
   },
@@ -131,13 +151,17 @@ H.both("a resize", function(it)
 
   it("takes waiting calls along", function()
     local g = new_store{shards = 1, router = function(key, n) return (key - 1) % n + 1 end}
-    local first = rl.go(g.call, g, 1, "slow", 0.05, "a")
-    rl.yield()
-    local second = rl.go(g.call, g, 2, "slow", 0.05, "b")
+    local gate = gates.new()
+    local first = rl.go(g.call, g, 1, "hold", gate, "a")
+    gates.reached(gate)
+    local second = rl.go(g.call, g, 2, "set", "b")
     rl.yield()
     local f = g:submit(2, function(s, _, x) return s.values[2], s.index, x end, 7)
-    rl.sleep(0.01)
-    assert.is_true(g:resize(2))
+    until_busy(g, 1, 2)
+    local h = rl.go(g.resize, g, 2)
+    until_moving(g)
+    gates.open(gate)
+    assert.same({true, true}, {h:join()})
     assert.same({true, 1}, {first:join()})
     assert.same({true, 2}, {second:join()})
     assert.same({true, "b", 2, 7}, {f:join()})
@@ -180,12 +204,13 @@ H.both("a resize", function(it)
   end, TWO)
 
   it("keeps others from pausing", function()
-    local g = new_store{shards = 1}
-    rl.go(g.call, g, 1, "slow", 0.05)
-    rl.sleep(0.01)
+    local g, gate = new_store{shards = 1}, gates.new()
+    rl.go(g.call, g, 1, "hold", gate)
+    gates.reached(gate)
     local h = rl.go(g.resize, g, 2)
-    rl.sleep(0.01)
+    until_moving(g)
     assert.equal("EBUSY", (select(3, g:pause())))
+    gates.open(gate)
     assert.same({true, true}, {h:join()})
     g:stop()
   end, TWO)
@@ -253,14 +278,18 @@ H.both("a resize", function(it)
 
   it("withdraws a held call", function()
     local g = new_store{shards = 1, router = function(key, n) return (key - 1) % n + 1 end}
-    rl.go(g.call, g, 1, "slow", 0.05)
-    rl.sleep(0.01)
+    local gate = gates.new()
+    rl.go(g.call, g, 1, "hold", gate)
+    gates.reached(gate)
     local h = rl.go(g.resize, g, 2)
-    rl.sleep(0.01)
+    until_moving(g)
     assert.equal("ETIMEDOUT", (select(3, g:with{timeout = 0.01}:call(2, "set", "never"))))
-    local f = g:submit(4, function() return "never" end) -- waits until the resize is over
+    local later = rl.go(g.submit, g, 4, function() return "never" end)
+    rl.yield()
+    assert.equal("parked", (later:status())) -- until the resize is over
+    gates.open(gate)
     assert.same({true, true}, {h:join()})
-    assert.same({true, "never"}, {f:join()})
+    assert.same({true, "never"}, {select(2, later:join()):join()})
     assert.is_nil((g:call(2, "get")))
     g:stop()
   end, TWO)
@@ -304,22 +333,30 @@ local function bounded(shards, epsilon)
     methods = count.methods, router = router.bounded(shards, {epsilon = epsilon})})
 end
 
+-- Wait until so many calls wait in the queues of a group that is paused; how many in each.
+local function until_queued(g, n)
+  return H.eventually(n .. " calls wait", function()
+    local per, sum = {}, 0
+    for i, s in ipairs(g:stats()) do
+      per[i], sum = s.queued, sum + s.queued
+    end
+    return sum == n and per
+  end)
+end
+
 H.both("a bounded group", function(it)
   it("spreads the calls in flight, and pins keys that have some", function()
     local g = bounded(4, 0.25)
     g:pause()
-    local calls, per = {}, {0, 0, 0, 0}
+    local calls = {}
     for key = 1, 40 do calls[#calls + 1] = rl.go(g.call, g, key, "work", 1, 1, 0) end
-    rl.sleep(0.02)
-    for i, s in ipairs(g:stats()) do
-      per[i] = s.queued
-      assert.is_true(s.queued <= 13, s.queued)
+    for _, queued in ipairs(until_queued(g, 40)) do
+      assert.is_true(queued <= 13, queued)
     end
-    assert.equal(40, per[1] + per[2] + per[3] + per[4])
     for key = 1, 3 do -- behind their first
       for _ = 1, 20 do calls[#calls + 1] = rl.go(g.call, g, key, "work", 1, 1, 0) end
     end
-    rl.sleep(0.02)
+    until_queued(g, 100)
     g:resume()
     local at = {}
     for i, h in ipairs(calls) do
@@ -333,21 +370,21 @@ H.both("a bounded group", function(it)
   end, TWO)
 
   it("keeps the order of a key while calls of it are in flight", function()
-    local log = {}
+    local log, callers = {}, rl.waitgroup()
     local g = assert(rl.group{shards = 3, stateless = true, router = "bounded", methods = {
       write = function(_, _, n) rl.sleep(0.001 * (n % 3)) return n end,
     }})
     for key = 1, 6 do
       log[key] = {}
       for n = 1, 20 do
-        rl.go(function()
+        callers:go(function()
           local got = g:call(key, "write", n)
           table.insert(log[key], got)
         end)
       end
     end
     assert.same({n = 1, false}, H.pack(#g:each("write", 0) ~= 3))
-    rl.sleep(0.3)
+    callers:wait()
     for key = 1, 6 do
       for n = 1, 20 do assert.equal(n, log[key][n]) end
     end
@@ -367,21 +404,26 @@ H.both("a bounded group", function(it)
     for i = 1, 2 do assert.same({true, true}, {results[i]:join()}) end
     assert.same({1, 2}, g:each("index"))
     g:stop()
-  end, {shards = 2, timeout = 20})
+  end, TWO)
 
   it("can be withdrawn from, and bounded", function()
     local g = assert(rl.group{shards = 1, stateless = true, capacity = 2, router = "bounded",
-      methods = {slow = function(_, _, t) rl.sleep(t) return t end}})
-    g:cast(1, "slow", 0.05)
-    rl.sleep(0.01)
+      methods = {
+        slow = function(_, _, t) rl.sleep(t) return t end,
+        hold = function(_, _, gate) gates.pass(gate) end,
+      }})
+    local gate = gates.new()
+    g:cast(1, "hold", gate)
+    gates.reached(gate)
     assert.equal("ETIMEDOUT", (select(3, g:with{timeout = 0.01}:call(1, "slow", 1e5))))
-    rl.sleep(0.01)
+    until_busy(g, 1, 0)
     assert.is_true(g:cast(1, "slow", 0))
     assert.is_true(g:cast(2, "slow", 0))
     assert.equal("EAGAIN", (select(3, g:cast(3, "slow", 0))))
+    gates.open(gate)
     assert.equal(0, g:call(1, "slow", 0))
     local f = g:submit(1, function() rl.sleep(1e5) end)
-    rl.sleep(0.01)
+    until_busy(g, 1, 0)
     f:cancel("enough")
     assert.is_true((rl.is_cancel((select(2, f:join())))))
     g:stop()
@@ -400,11 +442,17 @@ local function told()
   }})
   local g = assert(rl.group{
     shards = 3, router = by_key, init = function(i) return {index = i, log = log} end,
-    methods = {slow = function(s, _, t, v) rl.sleep(t) s.log:cast(1, "add", v) return v end},
+    methods = {
+      slow = function(s, _, t, v) rl.sleep(t) s.log:cast(1, "add", v) return v end,
+      hold = function(s, _, gate, v) gates.pass(gate) s.log:cast(1, "add", v) return v end,
+    },
     stop = function(s) s.log:call(1, "add", "stop " .. s.index) end,
   })
   return g, log
 end
+
+-- Seconds that are enough to let go on what waits, also where somebody else has the CPU.
+local GRACE = 3
 
 local function sorted(list)
   table.sort(list)
@@ -441,11 +489,12 @@ H.both("a stop", function(it)
   it("at once refuses what waits and cancels what runs", function()
     local g, log = told()
     local running = rl.go(g.call, g, 2, "slow", 1e3, "never")
-    rl.sleep(0.01)
+    rl.yield()
+    until_busy(g, 2, 0)
     local waiting = rl.go(g.call, g, 2, "slow", 0, "never")
     local f = g:submit(2, function() return "never" end)
     local future = rl.go(f.join, f)
-    rl.sleep(0.01)
+    until_busy(g, 2, 2)
     assert.is_true(g:stop(0))
     assert.equal("ECANCELED", (select(4, running:join())))
     assert.equal("ECLOSED", (select(4, waiting:join())))
@@ -456,12 +505,17 @@ H.both("a stop", function(it)
 
   it("is forced after its grace", function()
     local g, log = told()
-    local quick = rl.go(g.call, g, 1, "slow", 0.01, "quick")
+    local gate = gates.new()
+    local quick = rl.go(g.call, g, 1, "hold", gate, "quick")
     local slow = rl.go(g.call, g, 2, "slow", 1e3, "never")
-    rl.sleep(0.002)
-    local ok, _, code = g:stop(0.05)
-    assert.same({nil, "ETIMEDOUT"}, {ok, code})
+    gates.reached(gate)
+    until_busy(g, 2, 0)
+    local stop = rl.go(g.stop, g, GRACE)
+    H.eventually("it takes no more", function() return select(3, g:cast(1, "slow", 0)) end)
+    gates.open(gate)
     assert.same({true, "quick"}, {quick:join()})
+    local done, ok, _, code = stop:join()
+    assert.same({true, nil, "ETIMEDOUT"}, {done, ok, code})
     assert.equal("ECANCELED", (select(4, slow:join())))
     assert.is_true(g:stop())
     log:stop()
@@ -479,10 +533,11 @@ H.both("a stop", function(it)
 
   it("waits for a resize, and ends one that hangs by force", function()
     local g = new_store{shards = 1}
-    local slow = rl.go(g.call, g, 1, "slow", 1e3)
-    rl.sleep(0.01)
+    local slow = rl.go(g.call, g, 1, "hold", gates.new())
+    rl.yield()
+    until_busy(g, 1, 0)
     local resize = rl.go(g.resize, g, 2)
-    rl.sleep(0.01)
+    until_moving(g)
     assert.equal("ETIMEDOUT", (select(3, g:stop(0.02))))
     assert.equal("ECANCELED", (select(4, slow:join())))
     assert.is_true((resize:join()))
@@ -493,13 +548,14 @@ H.both("a stop", function(it)
     rl.on_error(function(err) reports[#reports + 1] = tostring(err):match "[^:]*$" end)
     local g = assert(rl.group{shards = 2, stop = function() error("oops") end})
     assert.is_true(g:stop())
-    rl.sleep(0.01)
+    H.eventually("both are told of", function() return #reports == 2 end)
     assert.same({"oops", "oops"}, {reports[1]:match "oops", reports[2]:match "oops"})
   end, TWO)
 end)
 
--- Submit to ten keys until that is refused; wait for all that was accepted.
-local function submit_until_closed(g)
+-- Submit to ten keys until that is refused, and tell when all were accepted once; wait for all that
+-- was accepted.
+local function submit_until_closed(g, begun)
   local futures, code = {}, nil
   repeat
     for key = 1, 10 do
@@ -512,6 +568,7 @@ local function submit_until_closed(g)
       futures[#futures + 1] = f
       assert(f or msg)
     end
+    if #futures == 10 then begun:add(1) end
     rl.sleep(0.001)
   until code
   for _, f in ipairs(futures) do assert(f:join()) end
@@ -528,12 +585,12 @@ describe("the stop of a run under load", function()
       local got, left = {}, nil
       rl.run(function()
         local g = assert(rl.group{name = "loaded", shards = 5, init = store.init})
-        local jobs = {}
-        for i = 1, 3 do jobs[i] = rl.spawn_on(i, submit_until_closed, g) end
-        rl.sleep(0.03)
+        local jobs, begun = {}, shared.atomic(0)
+        for i = 1, 3 do jobs[i] = rl.spawn_on(i, submit_until_closed, g, begun) end
+        H.eventually("all three submit", function() return begun:load() == 3 end)
         rl.stop(60)
         for i = 1, 3 do got[i] = {jobs[i]:join()} end
-        rl.sleep(0.01)
+        H.eventually("the group is gone", function() return g:size() == 0 end)
         left = g:size()
       end, {backend = backend, shards = 3, seed = 1})
       for i = 1, 3 do

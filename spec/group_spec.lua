@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- rl.group: calls, casts, submissions, each; order; what callers see of failures.
 local H = require "spec.helper"
+local gates = require "spec.gate"
 local ledger = require "spec.ledger"
 local rl = require "ringlet"
 local router = require "ringlet.router"
@@ -16,6 +17,7 @@ function methods.where(s, key) return s.index, rl.shard(), key end
 function methods.add(s, _, d) s.n = s.n + (d or 1) return s.n end
 function methods.raise(_, _, err) error(err, 0) end
 function methods.slow(s, _, t) rl.sleep(t) s.n = s.n + 1 return s.n end
+function methods.hold(s, _, gate) gates.pass(gate) s.n = s.n + 1 return s.n end
 function methods.give(_, _, ...) return ... end
 
 local function group(more)
@@ -232,14 +234,16 @@ H.both("a group", function(it)
   end, TWO)
 
   it("is not kept when whoever makes it is cancelled", function()
-    local maker = rl.go(rl.group, {name = "half", shards = 2, init = function() rl.sleep(0.02) end})
-    rl.yield()
-    rl.yield()
+    local gate = gates.new()
+    local maker = rl.go(rl.group, {name = "half", shards = 2, init = function()
+      gates.pass(gate)
+    end})
+    gates.reached(gate)
     maker:cancel()
     assert.is_true((rl.is_cancel(select(2, maker:join()))))
-    rl.sleep(0.1)
-    assert.is_nil(rl.groups "half")
-    local g = assert(group{name = "half"})
+    gates.open(gate)
+    local g = H.eventually("its name is free", function() return group{name = "half"} end)
+    assert.equal(g.id, rl.groups("half").id)
     g:stop()
   end, TWO)
 
@@ -326,7 +330,7 @@ H.both("a group", function(it)
     assert.equal(4 * n, sent)
     assert.equal(sent, ledger.sum(g, "total"))
     g:stop()
-  end, {shards = 4, timeout = 60})
+  end, FOUR)
 
   it("keeps it with bounded queues", function()
     for _, capacity in ipairs{1, 7} do
@@ -338,17 +342,21 @@ H.both("a group", function(it)
       assert.equal(sent, ledger.sum(g, "total"))
       g:stop()
     end
-  end, {shards = 4, timeout = 60})
+  end, FOUR)
 end)
 
 H.both("a caller", function(it, backend)
   it("that is cancelled withdraws a call that has not begun", function()
     local g = assert(group{shards = 1})
-    local first = rl.go(g.call, g, "k", "slow", 0.05)
+    local gate = gates.new()
+    local first = rl.go(g.call, g, "k", "hold", gate)
+    gates.reached(gate)
     local second = rl.go(g.call, g, "k", "add", 100)
-    rl.sleep(0.02)
+    H.eventually("the second waits", function() return g:stats()[1].queued == 1 end)
     second:cancel()
     assert.is_false((second:join()))
+    H.eventually("it waits no more", function() return g:stats()[1].queued == 0 end)
+    gates.open(gate)
     assert.same({true, 1}, {first:join()})
     assert.equal(2, g:call("k", "add", 1))
     g:stop()
@@ -356,22 +364,29 @@ H.both("a caller", function(it, backend)
 
   it("that is cancelled does not cancel one that has", function()
     local g = assert(group{shards = 2, router = function() return 2 end})
-    local first = rl.go(g.call, g, "k", "slow", 0.05)
-    rl.sleep(0.02)
+    local gate = gates.new()
+    local first = rl.go(g.call, g, "k", "hold", gate)
+    gates.reached(gate)
     first:cancel()
     assert.is_false((first:join()))
+    gates.open(gate)
     assert.equal(2, g:call("k", "add", 1))
     g:stop()
   end, TWO)
 
   it("may be timed by rl.timeout, or by its handle", function()
     local g = assert(group{shards = 2, router = function() return 2 end})
-    assert.same({nil, "ETIMEDOUT"}, {rl.timeout(0.01, g.call, g, "k", "slow", 0.1), "ETIMEDOUT"})
+    local gate = gates.new()
+    H.eventually("it is timed when it has begun, too", function()
+      assert.equal("ETIMEDOUT", (select(3, rl.timeout(0.01, g.call, g, "k", "hold", gate))))
+      return (gate.came:try_recv())
+    end)
     local quick = g:with{timeout = 0.01}
     local t = rl.now()
     assert.equal("ETIMEDOUT", (select(3, quick:call("k", "add", 100))))
     assert.equal("ETIMEDOUT", (select(3, quick:each("add", 100))))
     assert.is_true(rl.now() - t < H.limit(0.08, backend))
+    gates.open(gate)
     assert.equal(2, g:call("k", "add", 1))
     assert.same({0, 3}, {g:call("k", "give", 0), g:call("k", "add", 1)})
     g:stop()

@@ -2,6 +2,7 @@
 -- What becomes of logical shards: heartbeats, failures, replacements, pauses.
 local H = require "spec.helper"
 local rl = require "ringlet"
+local shared = require "ringlet.shared"
 
 local TWO = {shards = 2}
 
@@ -26,6 +27,11 @@ function methods.stubborn()
   pcall(rl.sleep, 1e4)
   rl.shield(rl.sleep, 5)
   return "late"
+end
+function methods.gated(_, _, begun, open, v)
+  begun:store(1)
+  while open:load() == 0 do rl.sleep(0.002) end
+  return v
 end
 function methods.suicide() rl.self():cancel("me") rl.sleep(1) end
 
@@ -175,7 +181,7 @@ H.both("a logical shard whose method raises", function(it)
       H.raises_text("oops " .. i, g.call, g, 1, "raise", "oops " .. i)
     end
     assert.same({1}, g:call(1, "log"))
-    assert.equal(3, g:stats()[1].failed)
+    H.eventually("three that failed", function() return g:stats()[1].failed == 3 end)
     g:stop()
   end, TWO)
 
@@ -190,7 +196,7 @@ H.both("a logical shard whose method raises", function(it)
     for i = 1, 5 do good[i] = rl.go(g.call, g, 2, "note", i) end
     assert.is_truthy(select(2, bad:join()):find "^oops\nremote stack")
     for i = 1, 5 do assert.same({true, i}, {good[i]:join()}) end
-    rl.yield()
+    H.eventually("on_failed", function() return reasons[1] end)
     assert.same({"a method raised: oops"}, reasons)
     assert.same({2, 0}, {g:stats()[2].generation, g:stats()[2].lost})
     g:stop()
@@ -217,8 +223,7 @@ H.both("a paused logical shard", function(it)
       rl.yield()
     end
     assert.equal(1, g:call(1, "note", 1))
-    rl.sleep(0.01)
-    assert.equal(5, g:stats()[2].queued)
+    H.eventually("five that wait", function() return g:stats()[2].queued == 5 end)
     assert.is_true(g:resume(2))
     for i = 1, 5 do assert.same({true, i}, {calls[i]:join()}) end
     g:stop()
@@ -226,10 +231,13 @@ H.both("a paused logical shard", function(it)
 
   it("lets the call that has begun go on", function()
     local g = group()
-    local first = rl.go(g.call, g, 1, "slow", 0.02, "first")
-    rl.sleep(0.01)
+    local begun, open = shared.atomic(), shared.atomic()
+    local first = rl.go(g.call, g, 1, "gated", begun, open, "first")
+    H.eventually("the first has begun", function() return begun:load() == 1 end)
     g:pause(1)
     local second = rl.go(g.call, g, 1, "slow", 0, "second")
+    rl.sleep(0.01)
+    open:store(1)
     assert.same({true, "first"}, {first:join()})
     rl.sleep(0.01)
     assert.equal("parked", (second:status()))
@@ -257,11 +265,10 @@ H.both("a paused logical shard", function(it)
     local f = g:submit(1, methods.note, 1)
     local h = rl.go(g.call, g, 1, "note", 2)
     local last = rl.go(g.call, g, 1, "note", 3)
-    rl.sleep(0.01)
+    H.eventually("three that wait", function() return g:stats()[1].queued == 3 end)
     f:cancel()
     h:cancel()
-    rl.sleep(0.01)
-    assert.equal(1, g:stats()[1].queued)
+    H.eventually("one that waits", function() return g:stats()[1].queued == 1 end)
     g:resume(1)
     assert.same({true, 1}, {last:join()})
     assert.is_true((rl.is_cancel((select(2, f:join())))))

@@ -41,6 +41,18 @@ local function printed(out)
   return (out:gsub("ringlet: the job at [^\n]*\n", ""):gsub("%s+$", ""))
 end
 
+-- What an example does in real time depends on what else the machine does: one of five runs must
+-- keep its promise. In virtual time each does.
+local function check(source)
+  local out, code
+  for _ = 1, source:find('backend = "sim"', 1, true) and 1 or 5 do
+    out, code = H.script(source)
+    if code == 0 and printed(out) == promises(source) then break end
+  end
+  assert.equal(0, code, out)
+  assert.equal(promises(source), printed(out))
+end
+
 -- Why the examples of a page cannot do here what they say; nil: they can.
 local function missing(page)
   return page:find "/bpf" and require "spec.bpf".missing "socket_filter"
@@ -63,9 +75,7 @@ for _, page in ipairs(pages()) do
         if name then
           write(dir .. "/" .. name, source)
         else
-          local out, code = H.script(source)
-          assert.equal(0, code, out)
-          assert.equal(promises(source), printed(out))
+          check(source)
         end
       end
     end)

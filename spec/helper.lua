@@ -65,8 +65,9 @@ end
 local rl = require "ringlet"
 local t = require "ringlet.test"
 
--- For what hangs; a machine may be slow, and compute something else as well.
-t.TIMEOUT = 60
+-- For what hangs; a machine may be slow, and compute something else as well. What is left may be
+-- for another thread to end, which may have no CPU for a while.
+t.TIMEOUT, t.SETTLE = 60, 10
 
 H.jit = rawget(_G, "jit") ~= nil
 
@@ -88,6 +89,21 @@ for _, name in ipairs(H.BACKENDS) do
   end
 end
 
+-- A slice is of real time: where a machine runs something else for 10 ms, a task is interrupted in
+-- its midst, however little it does. Tests that are about preemption or stalls say so; the others
+-- go by what a turn is, and only a stall of seconds ends one.
+local LONG_SLICE = 2
+local ABOUT_TURNS = {"slice", "preempt", "stall_after", "on_stall", "starved", "on_overrun"}
+
+local function slice_of(opts)
+  for _, name in ipairs(ABOUT_TURNS) do
+    if opts[name] ~= nil then
+      return opts.slice
+    end
+  end
+  return LONG_SLICE
+end
+
 -- A describe block on one backend. `fn` gets an `it` whose tests run in a task of that backend.
 function H.on(backend, name, fn)
   local busted = require "busted"
@@ -99,9 +115,12 @@ function H.on(backend, name, fn)
       end
       local all = {backend = backend}
       if H.torture and backend ~= "sim" then
-        all.timeout, all.slice = 100, 1 -- what takes a millisecond takes tens of them
+        all.timeout, all.slice = 100, LONG_SLICE -- what takes a millisecond takes tens of them
       end
       for k, v in pairs(opts or {}) do all[k] = v end
+      if backend ~= "sim" then
+        all.slice = all.slice or slice_of(all)
+      end
       t.it(what, test, all)
     end, backend)
   end)
@@ -145,8 +164,9 @@ function H.pack(...)
   return {n = select("#", ...), ...}
 end
 
--- Wait, in a task, until `fact()` is true, and return what it gave. For what another thread or
--- process does: that takes as long as it takes; after 30 s the test fails with `what` did not come.
+-- Wait, in a task or outside of one, until `fact()` is true, and return what it gave. For what
+-- another thread or process does: that takes as long as it takes; after 30 s the test fails with
+-- `what` did not come.
 function H.eventually(what, fact)
   local due = rl.now() + 30
   while true do
@@ -157,7 +177,11 @@ function H.eventually(what, fact)
     if rl.now() > due then
       error("not within 30 s: " .. what, 2)
     end
-    rl.sleep(0.005)
+    if rl.self() then
+      rl.sleep(0.005)
+    else
+      os.execute "sleep 0.02"
+    end
   end
 end
 

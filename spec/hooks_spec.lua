@@ -24,6 +24,17 @@ local function keep_books()
   return books
 end
 
+-- Has each task that was made either ended or is alive? While one of them is ending, neither may be
+-- true.
+local function adds_up(books, living)
+  for id in pairs(books.made) do
+    if (living[id] == true) == (books.ended[id] ~= nil) then
+      return false
+    end
+  end
+  return true
+end
+
 local function alive()
   local ids = {}
   for _, slot in ipairs(core.slots()) do
@@ -52,16 +63,12 @@ H.both("rl.on", function(it)
     p:submit(rl.yield):join()
     for _, h in ipairs(list) do h:join() end
     rl.on_error(nil)
-    rl.sleep(0.01)
-    local living = alive()
-    for id in pairs(books.made) do
-      assert.are_not.equal(living[id] == true, books.ended[id] ~= nil, "task " .. id)
-    end
+    H.eventually("the books add up", function() return adds_up(books, alive()) end)
     assert.equal(0, books.twice)
     assert.is_true(books.n >= 200 + 10 + 2)
     p:close()
     daemon:cancel()
-    rl.sleep(0.01)
+    daemon:join()
     books.close()
     local n = books.n
     rl.go(rl.yield):join()
@@ -69,9 +76,11 @@ H.both("rl.on", function(it)
   end)
 
   it("tells how a task ended, also of one that was there before", function()
-    local before = rl.go(function() rl.sleep(0.01); return 1 end)
+    local there = rl.event()
+    local before = rl.go(function() there:wait(); return 1 end)
     rl.yield()
     local books = keep_books()
+    there:set()
     rl.on_error(function() end)
     local failed = rl.go(error, "bad")
     before:join()
@@ -94,11 +103,11 @@ H.both("rl.on", function(it)
     end)
     local ch = rl.chan()
     local h = rl.go(function()
+      id = rl.self().id
       ch:recv()
       rl.sleep(0.001)
     end)
-    id = h.id
-    rl.yield()
+    H.eventually("it waits", function() return log[1] end)
     ch:send(1)
     h:join()
     off_park()
@@ -155,16 +164,17 @@ end)
 
 H.on("uring", "rl.on", function(it)
   it("tells of stalls when they are over", function()
-    local event
-    local off = rl.on("stall", function(e) event = e end)
-    os.execute "sleep 0.4"
-    for _ = 1, 100 do
-      if event then break end
+    local me, event = rl.self().id, nil
+    local off = rl.on("stall", function(e)
+      event = e.task == me and e or event -- a busy machine may stall others
+    end)
+    H.eventually("one is told of", function()
+      os.execute "sleep 0.4" -- not seen when the watchdog has no CPU meanwhile
       rl.sleep(0.01)
-    end
+      return event
+    end)
     off()
     assert.is_true(event.over)
-    assert.equal(rl.self().id, event.task)
   end, {stall_after = 0.1})
 
   it("tells when the collector is through", function()
@@ -172,7 +182,7 @@ H.on("uring", "rl.on", function(it)
     local off = rl.on("gc", function(n) kilobytes = n end)
     local keep = {}
     for i = 1, 20000 do keep[i] = {i} end
-    rl.sleep(0.2)
+    H.eventually("it is through", function() return kilobytes end)
     off()
     assert.is_true(kilobytes > 100 and #keep > 0)
   end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- One request and what servers make of it: responses in every form and every cut, malformed ones,
 -- connections that end at every stage, and times.
+local core = require "ringlet.core"
 local rl = require "ringlet"
 local H = require "spec.helper"
 local S = require "spec.http_script"
@@ -223,7 +224,7 @@ H.both("a connection that was used before", function(it)
     S.with(function(conn) conn:write(S.OK) return true end, function(client, s)
       for _ = 1, 3 do
         assert.equal("ok", client:get(s.url).body)
-        rl.sleep(0.01)
+        H.eventually("all but listening is over", function() return rl.stats().ops == 1 end)
       end
       assert.equal("ok", client:request("POST", s.url).body)
       assert.same({4, 0, 3}, {s.connections, client:stats().retried, client:stats().stale})
@@ -237,19 +238,17 @@ H.both("a connection that was used before", function(it)
       assert.equal("ok", client:get(s.url).body)
       assert.equal(2, s.connections)
     end)
-    local sent = rl.event()
+    local go = rl.event()
     local function late(conn)
       conn:write(S.OK)
-      conn:flush()
-      rl.sleep(0.01)
+      go:wait()
       conn:write "x"
-      conn:flush()
-      sent:set()
     end
     S.with(late, function(client, s)
       assert.equal("ok", client:get(s.url).body)
-      sent:wait()
-      rl.sleep(0.01)
+      local before = core.measures(1).received
+      go:set()
+      H.eventually("it has come", function() return core.measures(1).received > before end)
       assert.equal("ok", client:get(s.url).body)
       assert.same({2, 1}, {s.connections, client:stats().stale})
     end)
@@ -348,32 +347,33 @@ H.both("a response before the body was sent", function(it)
   end
 
   it("that refuses it ends the sending", function()
-    local function script(conn)
+    local function script(conn, _, s)
       conn:write "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"
-      conn:flush()
-      rl.sleep(0.05)
+      s.done:wait()
       return true
     end
     for _, body in ipairs{large, endless()} do
       S.with(script, function(client, s)
-        s.without_body = true
+        s.without_body, s.done = true, rl.event()
         local res = assert(client:request("POST", s.url, {body = body}))
         assert.same({413, "no"}, {res.status, res.body})
         assert.equal(0, client:stats().open)
+        s.done:set()
       end)
     end
   end)
 
   it("that refuses it ends the sending, also when it takes its time", function()
-    local function script(conn)
+    local function script(conn, _, s)
       conn:write "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n"
-      conn:flush()
+      s.go:wait()
       rl.sleep(0.05)
       conn:write "no"
+      s.done:wait()
       return true
     end
     S.with(script, function(client, s)
-      s.without_body = true
+      s.without_body, s.go, s.done = true, rl.event(), rl.event()
       local calls = 0
       local res = assert(client:stream("POST", s.url, {body = function()
         calls = calls + 1
@@ -381,9 +381,11 @@ H.both("a response before the body was sent", function(it)
         return "x"
       end}))
       local before = calls
+      s.go:set()
       assert.equal("no", res:read_all())
       assert.equal(before, calls)
       assert.equal(0, client:stats().open)
+      s.done:set()
     end)
   end)
 
@@ -411,7 +413,7 @@ H.both("a response before the body was sent", function(it)
       end
       assert.equal(1, s.connections)
     end)
-  end)
+  end, {preempt = false}) -- the end of the body is known before that of its echo
 
   it("fails with the body's function, or raises what that raises", function()
     local function script(conn)
@@ -654,7 +656,8 @@ H.both("a request that is cancelled", function(it)
       end, function(client, s)
         s.without_body = true
         local task = rl.go(function() client:request("POST", s.url, place[3]) end)
-        repeat rl.sleep(0.05) until client:stats().busy == 1
+        H.eventually("it is under way", function() return gone and client:stats().busy == 1 end)
+        rl.sleep(0.05)
         task:cancel()
         local ok, err = task:join()
         assert.is_false(ok)
@@ -666,17 +669,19 @@ H.both("a request that is cancelled", function(it)
   end
 
   it("while it waits for a connection leaves that to others", function()
+    local go = rl.event()
     local function script(conn)
-      rl.sleep(0.02)
+      go:wait()
       conn:write(S.OK)
     end
     S.with(script, {max_per_host = 1}, function(client, s)
       local first = rl.go(function() return client:get(s.url).body end)
-      rl.yield()
+      H.eventually("it has the connection", function() return s.seen[1] end)
       local second = rl.go(function() client:get(s.url) end)
       local third = rl.go(function() return client:get(s.url).body end)
-      S.turns()
+      H.eventually("two wait", function() return client:stats().waiting == 2 end)
       second:cancel()
+      go:set()
       assert.same({true, "ok"}, {first:join()})
       assert.is_false((second:join()))
       assert.same({true, "ok"}, {third:join()})

@@ -3,6 +3,7 @@
 local rl = require "ringlet"
 local H = require "spec.helper"
 local S = require "spec.http_script"
+local in_turn = require "spec.in_turn"
 local http = require "ringlet.http"
 
 local fails = S.fails
@@ -25,6 +26,28 @@ local function slowly(t)
     rl.sleep(t)
     conn:write(S.OK)
   end
+end
+
+-- A script that answers once gate.open:set() was called.
+local function gated()
+  local gate = {open = rl.event()}
+  function gate.script(conn)
+    gate.open:wait()
+    conn:write(S.OK)
+  end
+  return gate
+end
+
+-- How many connections the servers have in the end: they hear of it later than the client.
+local function live_are(wanted, list)
+  local function live()
+    local all = {}
+    for i, s in ipairs(list) do all[i] = s.live end
+    return all
+  end
+  H.eventually("connections: " .. table.concat(wanted, " "), function()
+    return table.concat(live(), " ") == table.concat(wanted, " ")
+  end)
 end
 
 H.sim("an idle connection", function(it)
@@ -106,14 +129,14 @@ H.both("an idle connection that the server closes", function(it)
       get(client, s)
       local handles = rl.stats().handles
       close:set()
-      repeat rl.sleep(0.02) until rl.stats().handles == handles - 2 -- both ends
+      H.eventually("both ends closed", function() return rl.stats().handles == handles - 2 end)
       get(client, s)
       assert.same({2, 1}, {s.connections, client:stats().stale})
     end)
   end)
 end)
 
-H.both("connections to a host", function(it)
+in_turn.both("connections to a host", function(it)
   it("serve as many requests as they may", function()
     S.with(S.OK, {max_uses = 16}, function(client, s)
       for i = 1, 33 do
@@ -125,15 +148,17 @@ H.both("connections to a host", function(it)
   end)
 
   it("are kept while idle, but no more than max_idle_per_host", function()
+    local five = rl.event()
     local function script(conn, _, s)
-      if #s.seen <= 5 then rl.sleep(0.01) end
+      if #s.seen == 5 then five:set() end
+      five:wait()
       conn:write(S.OK)
     end
     S.with(script, {max_idle_per_host = 2}, function(client, s)
       at_once(5, client, s)
       assert.equal(5, s.connections)
       assert.equal(2, client:stats().idle)
-      repeat rl.sleep(0.01) until s.live == 2
+      live_are({2}, {s})
       for _ = 1, H.rounds(1000, 50) do get(client, s) end
       assert.equal(2, client:stats().idle)
       assert.equal(5, s.connections)
@@ -209,7 +234,7 @@ H.both("connections to a host", function(it)
   end)
 end)
 
-H.both("connections to all hosts", function(it)
+in_turn.both("connections to all hosts", function(it)
   -- Servers of the same script.
   local function several(n, script, opts, fn)
     local list, client = {}, http.client(opts)
@@ -227,22 +252,21 @@ H.both("connections to all hosts", function(it)
       get(client, list[2])
       assert.same({2, 2}, {client:stats().open, client:stats().hosts})
       get(client, list[3])
-      rl.sleep(0.01)
-      assert.same({0, 1, 1}, {list[1].live, list[2].live, list[3].live})
+      live_are({0, 1, 1}, list)
       get(client, list[2])
       get(client, list[1])
-      rl.sleep(0.01)
-      assert.same({1, 1, 0}, {list[1].live, list[2].live, list[3].live})
+      live_are({1, 1, 0}, list)
       assert.equal(2, client:stats().open)
     end)
   end)
 
   it("go to whoever has waited longest, of whatever host", function()
-    local order, live, most = {}, 0, 0
+    local order, live, most, all_wait = {}, 0, 0, rl.event()
     local function script(conn, request)
       order[#order + 1] = request.target
       live = live + 1
       most = math.max(most, live)
+      all_wait:wait()
       rl.sleep(0.002)
       live = live - 1
       conn:write(S.OK)
@@ -252,8 +276,11 @@ H.both("connections to all hosts", function(it)
       for i = 1, 18 do
         expected[i] = "/" .. i
         done:go(function() get(client, list[i * 7 % 3 + 1], "/" .. i) end)
-        rl.sleep(0.0001)
+        H.eventually("a place in the line", function()
+          return #order == 1 and client:stats().waiting == i - 1
+        end)
       end
+      all_wait:set()
       done:wait()
       assert.same(expected, order)
       assert.equal(1, most)
@@ -262,7 +289,8 @@ H.both("connections to all hosts", function(it)
   end)
 
   it("whose waiters give up leave nothing behind", function()
-    several(2, slowly(0.02), {max_total = 1}, function(client, list)
+    local gate = gated()
+    several(2, gate.script, {max_total = 1}, function(client, list)
       local first = rl.go(get, client, list[1])
       rl.yield()
       local a = rl.go(function() client:get(list[2].url) end)
@@ -270,6 +298,7 @@ H.both("connections to all hosts", function(it)
       fails("ETIMEDOUT", client:get(list[2].url, {acquire_timeout = 0.001}))
       a:cancel()
       a:join()
+      gate.open:set()
       assert.same({true, "ok"}, {first:join()})
       assert.equal("ok", get(client, list[1]))
       assert.equal(1, list[1].connections)
@@ -280,7 +309,8 @@ H.both("connections to all hosts", function(it)
   end)
 
   it("that come back to who wanted another one leave nobody waiting for a place", function()
-    several(2, slowly(0.01), {max_total = 2}, function(client, list)
+    local gate = gated()
+    several(2, gate.script, {max_total = 2}, function(client, list)
       local done = rl.waitgroup()
       for _, i in ipairs{1, 2, 2, 2} do
         done:go(function() get(client, list[i]) end)
@@ -288,6 +318,7 @@ H.both("connections to all hosts", function(it)
       end
       S.turns()
       assert.equal(1, #client.hosts.places.hungry)
+      gate.open:set()
       done:wait()
       assert.same({}, client.hosts.places.hungry)
       assert.same({1, 2, 0}, {list[1].connections, list[2].connections, client:stats().opening})
@@ -353,25 +384,32 @@ H.both("connections to all hosts", function(it)
         end
         done:wait()
         watcher:cancel()
-        rl.sleep(0.05)
+        H.eventually("two connections a host at most, seed " .. seed, function()
+          for _, s in ipairs(list) do
+            if s.live > 2 then return false end
+          end
+          return true
+        end)
         local stats = client:stats()
         assert.is_true(most <= 6, "seed " .. seed)
         assert.equal(stats.open, client.hosts.places.used, "seed " .. seed)
-        for i, s in ipairs(list) do
-            assert.is_true(s.live <= 2, ("host %d has %d, seed %d"):format(i, s.live, seed))
-        end
       end)
-  end)
+  end, {preempt = true})
 end)
 
-H.both("a client that is closed", function(it)
+in_turn.both("a client that is closed", function(it)
   it("serves nobody, and closes what is in use when that comes back", function()
-    S.with(slowly(0.01), function(client, s)
+    local gate = gated()
+    local function script(conn, request, s)
+      if #s.seen == 1 then conn:write(S.OK) else gate.script(conn, request) end
+    end
+    S.with(script, function(client, s)
       get(client, s)
       local task = rl.go(get, client, s)
-      rl.yield()
+      H.eventually("a second request", function() return #s.seen == 2 end)
       assert.is_true(client:close())
       fails("ECLOSED", client:get(s.url))
+      gate.open:set()
       assert.same({true, "ok"}, {task:join()})
       assert.equal(0, client:stats().open)
       assert.is_true(client:close())

@@ -9,15 +9,21 @@ local fails = S.fails
 
 local CHUNKS = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
--- Three pieces, with a pause before each.
-local function three(conn)
+-- Three pieces, each of which waits until it is let go.
+local function three(conn, request)
+  request.go = rl.chan(3)
   conn:write(CHUNKS)
   for _, piece in ipairs{"one", "two", "three"} do
     conn:flush()
-    rl.sleep(0.002)
+    request.go:recv()
     conn:write(("%x\r\n%s\r\n"):format(#piece, piece))
   end
   conn:write "0\r\nSum: 11\r\n\r\n"
+end
+
+-- Let so many pieces of the last response go.
+local function let(s, n)
+  for _ = 1, n do s.seen[#s.seen].go:send(true) end
 end
 
 H.both("http.stream", function(it)
@@ -28,6 +34,7 @@ H.both("http.stream", function(it)
       assert.is_nil(res.body)
       assert.equal(1, client:stats().busy)
       assert.equal("ringlet.client_response: 200 " .. s.url .. "/, unread", tostring(res))
+      let(s, 3)
       local pieces = {}
       for piece in res:chunks() do pieces[#pieces + 1] = piece end
       assert.equal("onetwothree", table.concat(pieces))
@@ -35,7 +42,9 @@ H.both("http.stream", function(it)
       assert.equal(1, client:stats().idle)
       fails("EOF", res:read())
       assert.is_true(res:close())
-      assert.equal("onetwothree", client:stream("GET", s.url):read_all())
+      res = client:stream("GET", s.url)
+      let(s, 3)
+      assert.equal("onetwothree", res:read_all())
       assert.equal(1, s.connections)
     end)
   end)
@@ -43,8 +52,11 @@ H.both("http.stream", function(it)
   it("reads piece by piece", function()
     S.with(three, function(client, s)
       local res = client:stream("GET", s.url)
+      let(s, 1)
       assert.equal("one", res:read())
-      assert.equal("two", res:read(1))
+      let(s, 1)
+      assert.equal("two", res:read(20))
+      let(s, 1)
       assert.equal("three", res:read_all())
       assert.equal("", res:read_all())
       fails("EOF", res:read())
@@ -55,6 +67,7 @@ H.both("http.stream", function(it)
     S.with(three, function(client, s)
       for _ = 1, 2 do
         local res = client:stream("GET", s.url)
+        let(s, 1)
         res:read()
         assert.is_true(res:close())
         assert.is_true(res:close())
@@ -64,6 +77,7 @@ H.both("http.stream", function(it)
       end
       assert.equal(2, s.connections)
       local res = client:stream("GET", s.url)
+      let(s, 1)
       local step, state = res:chunks()
       assert.equal("one", step(state))
       res:close()
@@ -87,10 +101,15 @@ H.both("http.stream", function(it)
       assert.equal(100, #client:stream("GET", s.url):read_all(100))
     end)
     S.with(three, function(client, s)
-      fails("EMSGSIZE", client:stream("GET", s.url):read_all(10))
+      local function stream(opts)
+        local res = client:stream("GET", s.url, opts)
+        let(s, 3)
+        return res
+      end
+      fails("EMSGSIZE", stream():read_all(10))
       assert.equal(0, client:stats().open)
-      assert.equal(11, #client:stream("GET", s.url):read_all(11))
-      local res = client:stream("GET", s.url, {max_body = 10})
+      assert.equal(11, #stream():read_all(11))
+      local res = stream{max_body = 10}
       local _, err = pcall(function() for _ in res:chunks() do end end)
       assert.equal("EMSGSIZE", rl.code(err))
     end)
@@ -123,8 +142,9 @@ H.both("http.stream", function(it)
     S.with(three, function(client, s)
       local res = client:stream("GET", s.url)
       local first = rl.go(res.read_all, res)
-      rl.yield()
+      H.eventually("it reads", function() return first:status() == "parked" end)
       H.raises_text("another task is reading this response", res.read, res)
+      let(s, 3)
       assert.same({true, "onetwothree"}, {first:join()})
     end)
   end)
@@ -139,16 +159,16 @@ H.both("http.stream", function(it)
       for i = 1, 3 do
         -- A call of its own: nothing of it may be left on this stack.
         local done = rl.go(function()
-          local res = assert(client:stream("GET", s.url, {acquire_timeout = 1}))
+          local res = assert(client:stream("GET", s.url, {acquire_timeout = 30}))
           res:read()
         end)
         assert.is_true((done:join()))
         done = nil -- luacheck: ignore 311
-        for _ = 1, 20 do
+        H.eventually("its place is free", function()
           H.collect()
-          rl.sleep(0.001)
-          if client:stats().open == 0 then break end
-        end
+          rl.sleep(0.01)
+          return client:stats().open == 0 or rl.sleep(0.3)
+        end)
         assert.same({0, i}, {client:stats().open, s.connections})
       end
     end)
@@ -181,6 +201,7 @@ describe("a response that was not read", function()
     H.run(function()
       local s = S.serve(three)
       res = client:stream("GET", s.url)
+      let(s, 1)
       assert.equal("one", res:read())
       s.stop()
     end)

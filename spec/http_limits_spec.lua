@@ -137,8 +137,10 @@ H.both("a limit of a server is exact:", function(it)
     for i = 1, 3 do
       conns[i] = connect(server)
       conns[i]:write(get("/", "Connection: close\r\n"))
-      rl.sleep(0.005)
+      local live = math.min(i, 2)
+      H.eventually("the connection", function() return server:stats().live == live end)
     end
+    rl.sleep(0.01)
     assert.equal(2, server:stats().live)
     release:set()
     for i = 1, 3 do

@@ -18,7 +18,8 @@ local function write_module(text)
   file:close()
 end
 
--- A handler that says which version it is, how many requests it had, and where.
+-- A handler that says which version it is, how many requests it had, and where. Who asks for /slow
+-- waits for `reload_gate`, on the first shard.
 local function write_version(n)
   write_module(([[
 local rl, count = require "ringlet", 0
@@ -26,7 +27,9 @@ return function(req, res)
   count = count + 1
   local text = ("%d: %%d on %%d"):format(count, rl.shard())
   if req.path == "/slow" then
-    rl.sleep(0.2)
+    local gate = rawget(_G, "reload_gate")
+    gate.waiting = true
+    gate.event:wait()
   end
   res:send(200, text)
 end]]):format(n))
@@ -36,6 +39,12 @@ local function serve(opts)
   write_version(1)
   package.loaded[NAME] = nil
   return assert(http.serve("127.0.0.1:0", NAME, opts))
+end
+
+local function new_gate()
+  local gate = {event = rl.event()}
+  rawset(_G, "reload_gate", gate)
+  return gate
 end
 
 local function ask(conn)
@@ -76,16 +85,17 @@ H.both("a server whose handler is loaded again", function(it)
   end)
 
   it("ends requests under way with the old one", function()
-    local server = serve()
+    local server, gate = serve(), new_gate()
     local slow
     local asked = rl.go(function()
       slow = http.get("http://" .. server:addr() .. "/slow").body
     end)
-    rl.sleep(0.1)
+    H.eventually("the request", function() return gate.waiting end)
     write_version(2)
     assert.is_true(server:reload())
     assert.equal("2: 1 on 1", http.get("http://" .. server:addr()).body)
     assert.is_nil(slow)
+    gate.event:set()
     asked:join()
     assert.equal("1: 1 on 1", slow)
     server:stop(1)
@@ -98,6 +108,7 @@ H.both("a server whose handler is loaded again", function(it)
       seen[#seen + 1] = info.status
     end}
     write_version(2)
+    new_gate() -- and it stays closed
     assert.is_true(server:reload())
     assert.equal(503, http.get("http://" .. server:addr() .. "/slow").status)
     assert.same({503}, seen)
@@ -250,10 +261,8 @@ H.on("uring", "a server on two shards", function(it)
       write_version(2)
       assert.is_true(server:reload(2)) -- its last requests
       assert.equal("2: 1 on 2", ask(conns[2]))
-      assert.equal("EOF", select(3, conns[2]:read(2)))
-      while server:shards()[2] ~= "ended" do
-        rl.sleep(0.01)
-      end
+      assert.equal("EOF", select(3, conns[2]:read(20)))
+      H.eventually("the shard's end", function() return server:shards()[2] == "ended" end)
       fails("^ECLOSED", "ECLOSED", 2, server:reload(2))
       assert.is_true(server:reload())
       assert.equal("2: 1 on 1", ask(conns[1]))

@@ -32,6 +32,7 @@ const server = http.createServer((req, res) => {
   req.on("end", () => res.end([req.method, req.headers["content-length"] || "-",
     req.headers["transfer-encoding"] || "-", n, req.headers["expect"] || "-"].join(" ")));
 });
+server.keepAliveTimeout = 0; // for ever: it is counted how many connections there are
 server.listen(0, "127.0.0.1", () => console.log("listening on 127.0.0.1:" + server.address().port));
 ]]
 
@@ -149,11 +150,31 @@ local function try(url, length)
   client:close()
 end
 
--- fn(address) with a server running, in a run.
-local function with(command, pattern, fn)
-  local addr, process = P.start(command, pattern)
+-- fn(address) with a server that was started, in a run.
+local function beside(process, addr, fn)
   finally(function() P.stop(process) end)
   rl.run(function() fn(addr) end, {backend = "uring"})
+end
+
+local function with(command, pattern, fn)
+  local addr, process = P.start(command, pattern)
+  beside(process, addr, fn)
+end
+
+-- Its process and port: another port when somebody has taken the one that was free just now.
+local function start_tinyproxy()
+  local ok, found, process, port
+  for _ = 1, 5 do
+    port = P.port()
+    local conf = P.write(os.tmpname(), ("Port %s\nListen 127.0.0.1\nTimeout 60\nMaxClients 20\n"
+      .. "BasicAuth user secret\nLogLevel Info\n"):format(port))
+    ok, found, process = pcall(P.start, "tinyproxy -d -c " .. conf, "(Accepting connections)")
+    os.remove(conf)
+    if ok then
+      return process, port
+    end
+  end
+  error(found, 0)
 end
 
 describe("a client", function()
@@ -208,11 +229,8 @@ describe("a client", function()
 
   it("goes through tinyproxy, and has it connect", function()
     if P.lacks "tinyproxy" then return end
-    local port = P.port()
-    local conf = P.write(os.tmpname(), ("Port %s\nListen 127.0.0.1\nTimeout 20\nMaxClients 20\n"
-      .. "BasicAuth user secret\nLogLevel Info\n"):format(port))
-    with("tinyproxy -d -c " .. conf, "(Accepting connections)", function()
-      os.remove(conf)
+    local process, port = start_tinyproxy()
+    beside(process, port, function()
       local server = assert(http.serve("127.0.0.1:0", function(req, res)
         res:send(200, ("%s %s %d"):format(req.method, req.path, #req:read_all()))
       end))

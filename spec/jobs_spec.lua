@@ -2,8 +2,12 @@
 -- Jobs: rl.spawn, rl.spawn_on, rl.job, futures.
 local H = require "spec.helper"
 local rl = require "ringlet"
+local shared = require "ringlet.shared"
 
 local TWO, THREE = {shards = 2}, {shards = 3}
+-- Where the order of turns is what is looked at, or somebody is to join before the job has failed:
+-- a task whose thread waits for a CPU is interrupted wherever it is.
+local IN_TURN = {shards = 2, preempt = false}
 
 -- Submit a job to every shard and join it: what each gave, in order.
 local function everywhere(fn, ...)
@@ -89,7 +93,7 @@ H.both("a job", function(it)
     for i = 1, 50 do
       assert.equal(out[1] + i - 1, out[i])
     end
-  end, TWO)
+  end, IN_TURN)
 
   it("is prepared once and submitted often", function()
     local t = {1}
@@ -126,7 +130,7 @@ H.both("a job that fails", function(it)
     assert.equal(trace, f:traceback())
     assert.equal("failed", f:status())
     assert.same({n = 3, false, err, trace}, H.pack(f:join()))
-  end, TWO)
+  end, IN_TURN)
 
   it("keeps the code of an error that check raised", function()
     local ok, err = rl.spawn_on(2, function()
@@ -135,19 +139,19 @@ H.both("a job that fails", function(it)
     assert.is_false(ok)
     assert.equal("EBOO", rl.code(err))
     assert.equal("EBOO: boo", tostring(err))
-  end, TWO)
+  end, IN_TURN)
 
   it("gives text for an error that cannot travel", function()
     local ok, err = rl.spawn_on(2, function() error(io.stdout) end):join()
     assert.is_false(ok)
     assert.truthy(tostring(err):find("file", 1, true))
-  end, TWO)
+  end, IN_TURN)
 
   it("fails for a result that cannot travel, with the path to it", function()
     local ok, err = rl.spawn_on(2, function() return 1, {a = coroutine.create(print)} end):join()
     assert.is_false(ok)
     assert.truthy(tostring(err):find("job.results[2].a is a coroutine", 1, true))
-  end, TWO)
+  end, IN_TURN)
 
   it("is told to on_error when nobody waits for it", function()
     local told = rl.chan(1)
@@ -159,7 +163,7 @@ H.both("a job that fails", function(it)
     assert.truthy(got[2]:find("jobs_spec.lua", 1, true))
     assert.equal("ringlet.future (failed)", got[3])
     assert.same({n = 3, false, "nobody", got[2]}, H.pack(f:join()))
-  end, TWO)
+  end, IN_TURN)
 
   it("is not told when somebody waits for it", function()
     local told
@@ -167,14 +171,14 @@ H.both("a job that fails", function(it)
     assert.is_false((rl.spawn_on(2, error, "x"):join()))
     rl.on_error(nil)
     assert.is_nil(told)
-  end, TWO)
+  end, IN_TURN)
 
   it("does not take its shard with it", function()
     for _ = 1, 20 do
       assert.is_false((rl.spawn_on(2, error, "x"):join()))
     end
     assert.same({true, 2}, {rl.spawn_on(2, function() return require "ringlet".shard() end):join()})
-  end, TWO)
+  end, IN_TURN)
 end)
 
 H.both("what cannot travel", function(it)
@@ -217,23 +221,27 @@ H.both("a future", function(it)
     assert.same({true, "v"}, {f:join()})
     assert.equal("done", f:status())
     assert.equal("", f:traceback())
-  end, TWO)
+  end, IN_TURN)
 
   it("times out and goes on", function()
-    local f = rl.spawn_on(2, function() require "ringlet".sleep(0.05); return 1 end)
+    local gate = shared.chan()
+    local f = rl.spawn_on(2, function() return (gate:recv()) end)
     assert.equal("pending", f:status())
     assert.equal("ringlet.future (pending)", tostring(f))
     assert.equal("ETIMEDOUT", select(3, f:join(0.001)))
     assert.equal("ETIMEDOUT", select(3, f:join(0)))
+    gate:send(1)
     assert.same({true, 1}, {f:join()})
   end, TWO)
 
   it("is a case of select", function()
-    local slow = rl.spawn_on(2, function() require "ringlet".sleep(0.05) end)
+    local gate = shared.chan()
+    local slow = rl.spawn_on(2, function() gate:recv() end)
     local fast = rl.spawn_on(2, function() return "a", "b" end)
     assert.same({2, true, "a", "b"}, {rl.select {{slow}, {fast}}})
     assert.same({1, true, "a", "b"}, {rl.select {{fast}}})
     assert.equal("ETIMEDOUT", select(3, rl.select({{slow}}, 0)))
+    gate:send(true)
     assert.is_true((slow:join()))
   end, TWO)
 
@@ -248,16 +256,20 @@ end)
 
 H.both("cancelling a job", function(it)
   it("that has begun raises in it where it parks", function()
+    local begun, raised = shared.chan(1), shared.chan(1)
     local f = rl.spawn_on(2, function()
       local rl = require "ringlet" -- luacheck: ignore 431
-      local ok, err = rl.pcall(rl.sleep, 100)
-      return ok, rl.is_cancel(err)
+      begun:send(true)
+      local _, err = pcall(rl.sleep, 1000)
+      raised:try_send((rl.is_cancel(err)))
+      error(err, 0)
     end)
-    rl.sleep(0.01)
+    begun:recv()
     f:cancel("enough")
     local ok, err = f:join()
     assert.is_false(ok)
     assert.same({true, "enough"}, {rl.is_cancel(err)})
+    assert.is_true(raised:recv())
   end, TWO)
 
   it("that has not begun keeps it from beginning", function()
@@ -269,7 +281,7 @@ H.both("cancelling a job", function(it)
     assert.same({true, {why = "late"}}, {is, reason})
     rl.sleep(0.01)
     assert.is_nil(rawget(_G, "began"))
-  end, TWO)
+  end, IN_TURN)
 
   it("that has ended changes nothing", function()
     local f = rl.spawn_on(2, function() return 1 end)
@@ -281,9 +293,14 @@ H.both("cancelling a job", function(it)
   it("wakes who waits for it, and is told to nobody", function()
     local told
     rl.on_error(function() told = true end)
-    local f = rl.spawn_on(2, function() require "ringlet".sleep(100) end)
+    local begun = shared.chan(1)
+    local f = rl.spawn_on(2, function()
+      begun:send(true)
+      require "ringlet".sleep(1000)
+    end)
     local waiter = rl.go(function() return (f:join()) end)
-    rl.sleep(0.01)
+    begun:recv()
+    H.eventually("somebody who waits", function() return waiter:status() == "parked" end)
     f:cancel()
     assert.same({true, false}, {waiter:join()})
     rl.on_error(nil)
@@ -323,11 +340,13 @@ H.on("uring", "stealing", function(it)
   end
 
   it("takes jobs of a shard that is busy", function()
-    local futures = {}
-    for i = 1, 200 do
-      futures[i] = rl.spawn(burn, 200000)
-    end
-    assert.is_true((by_shard(futures)[2] or 0) > 0)
+    H.eventually("a job on the other shard", function()
+      local futures = {}
+      for i = 1, 200 do
+        futures[i] = rl.spawn(burn, 200000)
+      end
+      return by_shard(futures)[2]
+    end)
   end, {shards = 2, timeout = 60})
 
   it("can be turned off", function()
@@ -357,7 +376,7 @@ H.on("uring", "stealing", function(it)
         end
       end)
     end
-    assert.same({true, 1}, {rl.spawn(function() return 1 end):join(5)})
+    assert.same({true, 1}, {rl.spawn(function() return 1 end):join(30)})
     stop = true
   end, {shards = 1})
 end)
@@ -396,7 +415,7 @@ H.both("map over all cores", function(it)
 
   it("times out and leaves nothing behind", function()
     local function slow()
-      require "ringlet".sleep(10)
+      require "ringlet".sleep(1000)
     end
     assert.equal("ETIMEDOUT", select(3, rl.map({1, 2, 3}, slow, {cores = true, timeout = 0.02})))
   end, TWO)

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- labels: inherited by children, counted by set, and back from text.
 
-local H = require "spec.helper"
 local core = require "ringlet.core"
 local labels = require "ringlet.labels"
 local rl = require "ringlet"
+local in_turn = require "spec.in_turn"
 
 local function counts()
   local out, list = {}, core.labels()
@@ -26,7 +26,7 @@ describe("labels", function()
 
 end)
 
-H.both("labels", function(it)
+in_turn.both("labels", function(it)
   it("are those of the task that starts one, and counted", function()
     local me = rl.self()
     me:label("type", "order")

@@ -13,9 +13,18 @@ local KINDS = {
   shared = {kind = "gcra", rate = 10, burst = 3, scope = "shared"},
 }
 
-local function each_kind(fn)
+-- The same, a thousand times slower: nothing comes while a test runs, however long that takes.
+local SLOW = {}
+for name, opts in pairs(KINDS) do
+  local slow = {}
+  for k, v in pairs(opts) do slow[k] = v end
+  slow.rate, slow.window = opts.rate and opts.rate / 1000, opts.window and opts.window * 1000
+  SLOW[name] = slow
+end
+
+local function each_kind(fn, kinds)
   for _, name in ipairs{"token_bucket", "gcra", "window", "counters", "shared"} do
-    fn(name, rl.limiter(KINDS[name]))
+    fn(name, rl.limiter((kinds or KINDS)[name]))
   end
 end
 
@@ -35,8 +44,8 @@ H.both("allow", function(it)
       end
       local v, msg, code, after = l:allow()
       assert.same({nil, "EOVERLOAD: over the rate", "EOVERLOAD"}, {v, msg, code}, name)
-      assert.is_true(after > 0 and after <= 0.6, name .. after)
-    end)
+      assert.is_true(after > 0 and after <= 600, name .. after)
+    end, SLOW)
   end)
 
   it("takes several at once, all or none", function()
@@ -45,7 +54,7 @@ H.both("allow", function(it)
       assert.equal("EOVERLOAD", select(3, l:allow(2)), name)
       assert.is_true(l:allow(1), name)
       assert.is_true(l:allow(0), name)
-    end)
+    end, SLOW)
   end)
 
   it("more than there can ever be: never", function()

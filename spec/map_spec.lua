@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 local rl = require "ringlet"
 local H = require "spec.helper"
+local in_turn = require "spec.in_turn"
 
-H.both("map", function(it)
+in_turn.both("map", function(it)
   it("gives the results in the order of the list", function()
     local got = rl.map({3, 1, 2}, function(x)
       for _ = 1, x do
@@ -144,7 +145,7 @@ H.both("map", function(it)
   end)
 end)
 
-H.both("race", function(it)
+in_turn.both("race", function(it)
   it("gives the results of the first to end", function()
     local got = H.pack(rl.race{
       function() rl.sleep(1000) return "slow" end,

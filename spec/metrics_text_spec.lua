@@ -117,7 +117,7 @@ H.both("the text of metrics", function(it)
     assert.equal(2000, #f.text_many_total.samples)
     assert.equal(1234 * (E.value(f, "text_many_total", {i = "1"})),
       E.value(f, "text_many_total", {i = "1234"}))
-  end)
+  end, {preempt = false}) -- it counts turns
 end)
 
 describe("the text of metrics", function()

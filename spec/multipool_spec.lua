@@ -5,6 +5,7 @@ local rl = require "ringlet"
 local shared = require "ringlet.shared"
 
 local FULL = {nil, "EOVERLOAD: the pool is full", "EOVERLOAD"}
+local LONG = 30 -- seconds for what ends at once when nothing is in its way
 local CLOSED = {nil, "ECLOSED: the pool was closed", "ECLOSED"}
 
 local function new(opts)
@@ -52,7 +53,7 @@ H.both("several pools", function(it, backend)
         assert.same(all_of(10, 0), each(pools, "waiting"))
         assert.same(all_of(10, 5), each(pools, "capacity"))
         gate:set()
-        assert.is_true(pools:close(3))
+        assert.is_true(pools:close(LONG))
         assert.equal(0, pools:running())
         for i, f in ipairs(futures) do assert.same({true, i}, {f:join()}) end
         assert.same(CLOSED, {pools:submit(print)})
@@ -61,7 +62,7 @@ H.both("several pools", function(it, backend)
       end
       assert.is_true(pools:resize(10))
       assert.equal(100, pools:capacity())
-      assert.is_true(pools:close(1))
+      assert.is_true(pools:close(LONG))
     end)
   end
 
@@ -72,7 +73,7 @@ H.both("several pools", function(it, backend)
     fill(pools, gate, 3)
     assert.same({3, 2, 2}, each(pools, "running"))
     gate:set()
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
   end)
 
   it("with the fewest tasks come first, those that wait counted too", function()
@@ -85,7 +86,7 @@ H.both("several pools", function(it, backend)
     assert.same({2, 0, 1}, each(pools, "waiting"))
     assert.same({1, 3, 2}, each(pools, "capacity"))
     gate:set()
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
   end)
 
   it("take what the next one refuses, where the fewest tasks are", function()
@@ -107,7 +108,7 @@ H.both("several pools", function(it, backend)
     assert.same(FULL, {pools:submit(print)})
     for _, g in ipairs(gates) do g:set() end
     gate:set()
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
     assert.equal(8, pools:stats().done)
   end)
 
@@ -119,7 +120,7 @@ H.both("several pools", function(it, backend)
     assert.same(FULL, {pools:submit(print)})
     assert.equal(0, pools:stats().moved)
     gate:set()
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
   end)
 
   it("with a function take arguments alone", function()
@@ -133,7 +134,7 @@ H.both("several pools", function(it, backend)
       for i = 1, 20 do futures[i] = pools:submit(i) end
       for i = 1, 20 do sum = sum + select(3, futures[i]:join()) end
       assert.equal(210, sum)
-      assert.is_true(pools:close(1))
+      assert.is_true(pools:close(LONG))
     end
   end)
 
@@ -150,7 +151,7 @@ H.both("several pools", function(it, backend)
     assert.is_true(pools:join())
     assert.is_true(pools:join(0))
     for i = 1, 4 do assert.same({true, i}, {futures[i]:join()}) end
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
   end)
 
   it("share one grace", function()
@@ -160,7 +161,7 @@ H.both("several pools", function(it, backend)
     assert.same({nil, "ETIMEDOUT: timed out", "ETIMEDOUT"}, {pools:close(0.1)})
     assert.is_true(rl.now() - began < H.limit(0.2, backend))
     for i = 1, 3 do assert.is_true(rl.is_cancel((select(2, futures[i]:join())))) end
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
   end)
 
   it("tell what they do", function()
@@ -177,7 +178,7 @@ H.both("several pools", function(it, backend)
     assert.same({2, 1, 3}, {stats.pools[1].running, stats.pools[1].queued,
       stats.pools[1].submitted})
     gate:set()
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
     assert.equal(5, pools:stats().done)
   end)
 
@@ -190,17 +191,17 @@ H.both("several pools", function(it, backend)
       tostring(pools))
     assert.equal(0, pools:metrics().active)
     gate:set()
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
   end)
 
   it("may belong to all shards", function()
     local pools, calls = new {pools = 2, size = 1, queue = math.huge, scope = "shared"},
       shared.atomic()
     for _ = 1, 50 do assert(pools:submit(function() calls:add(1) end)) end
-    assert.is_true(pools:join(10))
+    assert.is_true(pools:join(LONG))
     assert.equal(50, calls:load())
     assert.same({25, 25}, {pools:pool(1):stats().done, pools:pool(2):stats().done})
-    assert.is_true(pools:close(1))
+    assert.is_true(pools:close(LONG))
   end, {shards = 2})
 end)
 

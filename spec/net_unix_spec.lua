@@ -59,8 +59,8 @@ H.both("a Unix socket", function(it, backend)
     rl.check(net.connect(addr)):close()
     rl.check(listener:accept()):close()
     listener:close()
-    rl.sleep(0.01) -- closing is an operation; only the file of a real one goes at once
-    rl.check(net.listen(addr)):close()
+    -- Closing is an operation; only the file of a real one goes at once.
+    H.eventually("the address is free", function() return net.listen(addr) end):close()
   end)
 
   it("is served on several shards by handing connections over", function()
@@ -136,8 +136,12 @@ H.both("a Unix socket", function(it, backend)
 
     it("takes the place of one that nobody listens on, and of nothing else", function()
       local path = temporary()
-      os.execute(([[python3 -c "import socket
-socket.socket(socket.AF_UNIX).bind('%s')" ]]):format(path))
+      H.script(H.KILL .. ([[
+        rl.run(function()
+          rl.check(require "ringlet.net".listen "unix:%s")
+          kill "KILL"
+        end, {backend = "uring"})
+      ]]):format(path))
       assert.equal("socket", mode_of(path):match " (.*)")
       rl.check(net.listen("unix:" .. path)):close()
       io.open(path, "w"):close()

@@ -50,6 +50,7 @@ http {
     location /buffered/ {
       proxy_pass http://app/app/;
     }
+    location = /whose { return 200 "%DIR%"; }
     location = /hello { return 200 "hello"; }
     location = /moved { return 302 /hello; }
     location = /created { return 201 "made"; }
@@ -63,7 +64,7 @@ http {
 }
 ]]
 
-local NGINX = "timeout -s KILL 60 nginx -p %s -c %s/conf -e %s/error.log >/dev/null 2>&1 & echo $!"
+local NGINX = "timeout -s KILL 600 nginx -p %s -c %s/conf -e %s/error.log >/dev/null 2>&1 & echo $!"
 
 local function write_file(path, text)
   local f = assert(io.open(path, "wb"))
@@ -71,24 +72,40 @@ local function write_file(path, text)
   f:close()
 end
 
-local function answers(addr)
+-- Somebody else may have taken the port meanwhile.
+local function is_ours(addr, dir)
   local conn = net.connect(addr, {timeout = 1})
-  if conn then conn:close() end
-  return conn ~= nil
+  if not conn then return false end
+  conn:set_timeout(10)
+  conn:write "GET /whose HTTP/1.0\r\n\r\n"
+  local said = conn:read_all()
+  conn:close()
+  return said ~= nil and said:find(dir, 1, true) ~= nil
 end
 
--- Start nginx with a directory of its own, in front of the server at `app`: that, its address and
--- its process.
-local function start_nginx(app)
-  local addr = P.free_address()
-  local dir = output_of "mktemp -d":match "%S+"
+-- Start nginx in front of the server at `app`. Its address; nil when it has ended, for want of its
+-- port.
+local function try_nginx(app, nginx)
+  local addr, dir = P.free_address(), nginx.dir
   write_file(dir .. "/conf", (CONF:gsub("%%(%u+)%%", {DIR = dir, ADDR = addr, APP = app})))
+  nginx.pid = output_of(NGINX:format(dir, dir, dir)):match "%d+"
+  local ready
+  H.eventually("nginx", function()
+    ready = is_ours(addr, dir)
+    return ready or not P.is_alive(nginx.pid)
+  end)
+  return ready and addr or nil
+end
+
+-- The same, which finds its port, with a directory of its own. Notes that and the process.
+local function start_nginx(app, nginx)
+  local dir = output_of "mktemp -d":match "%S+"
+  nginx.dir = dir
   write_file(dir .. "/large", wire.pattern(3000000))
   os.execute(("chmod 755 %s && mkdir %s/put"):format(dir, dir))
-  local pid = output_of(NGINX:format(dir, dir, dir)):match "%d+"
-  for _ = 1, 200 do
-    if answers(addr) then return addr, pid, dir end
-    rl.sleep(0.05)
+  for _ = 1, 5 do
+    local addr = try_nginx(app, nginx)
+    if addr then return addr end
   end
 end
 
@@ -99,15 +116,14 @@ local function with_nginx(fn, handler)
   elseif H.missing.uring then
     return pending(H.missing.uring)
   end
-  local pid, dir
+  local nginx = {}
   finally(function()
-    if pid then os.execute("kill " .. pid) end
-    if dir then os.execute("rm -rf " .. dir) end
+    if nginx.pid then os.execute("kill " .. nginx.pid) end
+    if nginx.dir then os.execute("rm -rf " .. nginx.dir) end
   end)
   rl.run(function()
-    local addr
     local server = handler and assert(http.serve("127.0.0.1:0", handler, {cancel_on_close = true}))
-    addr, pid, dir = start_nginx(server and server:addr() or "127.0.0.1:1")
+    local addr = start_nginx(server and server:addr() or "127.0.0.1:1", nginx)
     assert.is_truthy(addr, "nginx does not answer")
     local client = http.client()
     fn(client, "http://" .. addr, server)
@@ -241,7 +257,7 @@ describe("nginx in front of a server", function()
       local ws = assert(websocket.connect(url:gsub("^http", "ws") .. "/app/ws"))
       for _, text in ipairs{"one", ("two"):rep(50000), ""} do
         assert(ws:send(text))
-        assert.same({text, "text"}, {ws:recv(5)})
+        assert.same({text, "text"}, {ws:recv(30)})
       end
       ws:close(1000)
     end, function(req)
@@ -255,17 +271,17 @@ describe("nginx in front of a server", function()
   end)
 
   it("tells a handler that the client has gone", function()
-    local ends = {}
+    local begun, ends = {}, {}
     with_nginx(function(client, url, server)
       rl.on_error(function() end)
-      assert.equal("ETIMEDOUT", select(3, client:get(url .. "/app/slow", {timeout = 0.2})))
+      local slow = rl.go(client.get, client, url .. "/app/slow")
+      H.eventually("a slow request", function() return begun.slow end)
+      slow:cancel()
+      H.eventually("its end", function() return #ends == 1 end)
       local res = assert(client:stream("GET", url .. "/app/endless"))
       assert(res:read())
       res:close()
-      for _ = 1, 200 do
-        if #ends == 2 then break end
-        rl.sleep(0.01)
-      end
+      H.eventually("both ends", function() return #ends == 2 end)
       assert.same({"slow", "endless"}, ends)
       assert.equal(200, client:get(url .. "/app/ok").status)
       rl.on_error(nil)
@@ -273,8 +289,9 @@ describe("nginx in front of a server", function()
     end, function(req, res)
       local name = req.path:match "[^/]*$"
       if name == "ok" then return res:send(200) end
+      begun[name] = true
       rl.finally(function()
-        if name == "slow" then rl.sleep(30) end
+        if name == "slow" then rl.sleep(1000) end
         while res:write(("x"):rep(10000)) do rl.sleep(0.001) end
       end, function() ends[#ends + 1] = name end)
     end)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 local H = require "spec.helper"
+local in_turn = require "spec.in_turn"
 local rl = require "ringlet"
 local traveller = require "ringlet.shared"
 
@@ -443,7 +444,7 @@ describe("a pool", function()
   end)
 end)
 
-H.both("a pool of objects", function(it)
+in_turn.both("a pool of objects", function(it)
   it("has an object back when its user is cancelled, or out of time", function()
     local pool = numbered()
     local task = rl.go(pool.with, pool, function() rl.sleep(1000) end)

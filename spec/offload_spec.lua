@@ -3,37 +3,14 @@
 -- uring what must be known to block reads from a FIFO that the test writes to.
 
 local H = require "spec.helper"
+local gates = require "spec.fifo_gate"
 local rl = require "ringlet"
 local core = require "ringlet.core"
+local shared = require "ringlet.shared"
 
 local function nothing() end
 
--- A FIFO: fn(gate.name) blocks in a helper until gate.open() was called.
-local function new_gate()
-  local name = os.tmpname()
-  os.remove(name)
-  assert(os.execute("mkfifo " .. name))
-  local gate = {name = name}
-  local f
-  function gate.open()
-    f = assert(io.open(name, "r+")) -- opened so, it waits for no reader
-    f:write("go\n")
-    f:flush()
-  end
-  function gate.remove()
-    f:close()
-    os.remove(name)
-  end
-  return gate
-end
-
--- Runs in a helper.
-local function pass(name)
-  local f = assert(io.open(name))
-  local line = f:read("*l")
-  f:close()
-  return line
-end
+local new_gate, pass = gates.new, gates.pass
 
 -- Names of threads of this process that begin like this.
 local function threads_named(prefix)
@@ -44,6 +21,28 @@ local function threads_named(prefix)
   end
   p:close()
   return n
+end
+
+-- Threads of pools that are over end in their own time.
+local function no_helpers_are_left()
+  H.eventually("no helper threads", function() return threads_named("ringlet-off") == 0 end)
+end
+
+-- As many calls as there are gates, which block; when they are let go, they have ended.
+local function block(pool, n)
+  local list, futures = {}, {}
+  for i = 1, n do
+    list[i] = new_gate()
+    futures[i] = pool:submit(pass, list[i].name)
+  end
+  H.eventually(n .. " blocked calls", function() return pool:stats().running == n end)
+  return function()
+    for i = 1, n do
+      list[i].open()
+      assert.same({true, "go"}, {futures[i]:join()})
+      list[i].remove()
+    end
+  end
 end
 
 H.both("offload", function(it, backend)
@@ -253,6 +252,7 @@ H.both("offload", function(it, backend)
 
   it("is shared by all shards", function()
     local futures = {}
+    if backend == "uring" then no_helpers_are_left() end
     for shard = 1, rl.shards() do
       for i = 1, 10 do
         futures[#futures + 1] = rl.spawn_on(shard, function(n)
@@ -421,15 +421,15 @@ end)
 
 H.on("uring", "offload, threads", function(it)
   it("blocks no task of the shard", function()
-    local gates, done, ticks = {}, 0, 0
+    local list, done, ticks = {}, 0, 0
     for i = 1, 8 do
-      gates[i] = new_gate()
+      list[i] = new_gate()
       rl.go(function()
-        assert.equal("go", rl.offload(pass, gates[i].name))
+        assert.equal("go", rl.offload(pass, list[i].name))
         done = done + 1
       end)
     end
-    rl.yield()
+    H.eventually("eight calls", function() return rl.stats().works == 8 end)
     local ticker = rl.ticker(0.002)
     for _ = 1, 20 do
       rl.select{{ticker}}
@@ -439,42 +439,42 @@ H.on("uring", "offload, threads", function(it)
     assert.equal(0, done)
     assert.equal(8, rl.stats().works)
     for i = 1, 8 do
-      gates[i].open()
+      list[i].open()
     end
     H.eventually("all eight", function() return done == 8 end)
     for i = 1, 8 do
-      gates[i].remove()
+      list[i].remove()
     end
   end)
 
   it("never has more threads than asked, and all calls complete", function()
     local pool = rl.offload_pool{max_threads = 5, queue = 100}
-    local before, most, done = threads_named("ringlet-off"), 0, 0
-    for _ = 1, 100 do
+    no_helpers_are_left()
+    local let_go, done = block(pool, 5), 0
+    for _ = 1, 95 do
       rl.go(function()
         pool:run(function() os.execute("sleep 0.005") end)
         done = done + 1
       end)
     end
-    rl.yield()
-    while done < 100 do
-      most = math.max(most, threads_named("ringlet-off") - before)
+    H.eventually("a full queue", function() return pool:stats().queued == 95 end)
+    assert.equal(5, threads_named("ringlet-off"))
+    let_go()
+    while done < 95 do
+      assert.is_true(threads_named("ringlet-off") <= 5)
       rl.sleep(0.01)
     end
-    assert.equal(5, most)
     assert.equal(5, pool:stats().peak)
     pool:close()
     H.eventually("threads: 0", function() return pool:threads() == 0 end)
-  end, {timeout = 20})
+  end)
 
   it("shrinks when it is idle, and grows again", function()
     local pool = rl.offload_pool{max_threads = 4, min_threads = 1, idle = 0.02}
     for _ = 1, 2 do
-      rl.scope(function(s)
-        for _ = 1, 8 do
-          s:go(function() pool:run(function() os.execute("sleep 0.01") end) end)
-        end
-      end)
+      local let_go = block(pool, 4)
+      assert.equal(4, pool:threads())
+      let_go()
       assert.equal(4, pool:stats().peak)
       H.eventually("threads: 1", function() return pool:threads() == 1 end)
     end
@@ -484,12 +484,10 @@ H.on("uring", "offload, threads", function(it)
 
   it("loses threads when it is made smaller", function()
     local pool = rl.offload_pool{max_threads = 4}
-    rl.scope(function(s)
-      for _ = 1, 8 do
-        s:go(function() pool:run(function() os.execute("sleep 0.01") end) end)
-      end
-    end)
+    local let_go = block(pool, 4)
+    assert.equal(4, pool:threads())
     pool:resize(2)
+    let_go()
     H.eventually("threads: 2", function() return pool:threads() == 2 end)
     assert.equal(1, pool:run(function() return 1 end))
     pool:close()
@@ -510,15 +508,19 @@ H.on("uring", "offload, threads", function(it)
   end)
 
   it("interrupts Lua code that is interpreted", function()
-    local pool = rl.offload_pool{max_threads = 1}
+    local pool, begun = rl.offload_pool{max_threads = 1}, shared.atomic()
     local task = rl.go(function()
-      pool:run(function()
+      pool:run(function(flag)
         if rawget(_G, "jit") then rawget(_G, "jit").off() end
-        while true do pcall(function() while true do end end) end
-      end)
+        while true do
+          pcall(function()
+            flag:store(1)
+            while true do end
+          end)
+        end
+      end, begun)
     end)
-    H.eventually("running: 1", function() return pool:stats().running == 1 end)
-    rl.sleep(0.02) -- it has begun its loop by now; otherwise the call ends before it, and well
+    H.eventually("its loop", function() return begun:load() == 1 end)
     task:cancel()
     assert.is_true(rl.is_cancel(select(2, task:join())))
     H.eventually("running: 0", function() return pool:stats().running == 0 end)
@@ -643,16 +645,23 @@ describe("offload, its end", function()
   end
 
   it("leaves behind what blocks for ever", function()
-    local out, code = H.script([[
-      local started = os.time()
+    local gate = new_gate()
+    local out, code = H.script(([[
+      local begun = require("ringlet.shared").atomic()
       local ok, err = pcall(rl.run, function()
-        rl.go(function() rl.offload(os.execute, "exec sleep 8 >/dev/null 2>&1") end)
-        rl.sleep(0.05)
+        rl.go(function()
+          rl.offload(function(flag)
+            flag:store(1)
+            io.open(%q) -- nobody ever writes to it
+          end, begun)
+        end)
+        while begun:load() == 0 do rl.sleep(0.005) end
         error("main has failed")
       end)
-      print(ok, err:match("main has failed"), os.time() - started < 7)
-    ]])
-    assert.equal("false\tmain has failed\ttrue", (out:gsub("%s+$", "")))
+      print(ok, err:match("main has failed"))
+    ]]):format(gate.name))
+    gate.remove()
+    assert.equal("false\tmain has failed", (out:gsub("%s+$", "")))
     assert.equal(0, code)
   end)
 end)

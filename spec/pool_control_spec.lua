@@ -2,6 +2,7 @@
 -- Pools as a whole: sizes, pausing, closing, workers that expire, and what runs do with them.
 local H = require "spec.helper"
 local rl = require "ringlet"
+local in_turn = require "spec.in_turn"
 
 local HERE = "spec/pool_control_spec.lua:"
 
@@ -75,7 +76,7 @@ local function is_cancelled(f)
   assert.is_true(rl.is_cancel(err))
 end
 
-H.both("a pool's size", function(it)
+in_turn.both("a pool's size", function(it)
   it("can grow, which wakes what waits, and shrink", function()
     with_pool({size = 2, queue = 1}, function(pool)
       local gate, blocked = new_gate(), 0
@@ -135,7 +136,7 @@ H.both("a pool's size", function(it)
   end)
 end)
 
-H.both("a paused pool", function(it)
+in_turn.both("a paused pool", function(it)
   it("begins nothing until it is resumed", function()
     with_pool({size = 2, queue = 3, overflow = "reject"}, function(pool)
       local gate = new_gate()
@@ -178,7 +179,7 @@ H.both("a paused pool", function(it)
   end)
 end)
 
-H.both("a pool that is closed", function(it)
+in_turn.both("a pool that is closed", function(it)
   it("takes nothing, tells who waits, and runs what it has", function()
     with_pool({size = 1, queue = 1}, function(pool)
       local gate, refused = new_gate(), {}
@@ -248,7 +249,7 @@ H.both("a pool that is closed", function(it)
       is_cancelled(futures[8])
       assert.same({1}, {gate.began[1]})
       assert.equal(8, pool:stats().cancelled)
-      assert.is_true(pool:close(1))
+      assert.is_true(pool:close(60))
     end)
   end)
 
@@ -277,7 +278,7 @@ H.both("a pool that is closed", function(it)
       pool:pause()
       settle()
       assert.equal("pending", f:status())
-      assert.is_true(pool:close(1))
+      assert.is_true(pool:close(60))
       assert.same({true, 2}, {f:join()})
     end)
   end)

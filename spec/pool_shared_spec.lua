@@ -5,9 +5,12 @@ local rl = require "ringlet"
 local shared = require "ringlet.shared"
 
 local ONE, TWO, FOUR = {shards = 1}, {shards = 2}, {shards = 4}
+-- A stalled task is preempted, and others come first: not where the order of tasks is looked at.
+local ONE_IN_ORDER, TWO_IN_ORDER = {shards = 1, preempt = false}, {shards = 2, preempt = false}
 local FULL = {nil, "EOVERLOAD: the pool is full", "EOVERLOAD"}
 local CLOSED = {nil, "ECLOSED: the pool was closed", "ECLOSED"}
 local BOUNDLESS = math.huge
+local LONG = 30 -- seconds for what ends soon when nothing is in its way
 
 local function new(opts)
   local all = {scope = "shared", size = 2}
@@ -37,20 +40,20 @@ end
 -- it, and comes back.
 local function is_whole(pool, queue)
   local size, gate = pool:capacity(), shared.atomic()
-  assert.is_true(pool:join(10))
+  assert.is_true(pool:join(LONG))
   assert.same({0, size, 0, size}, sizes(pool))
-  local futures, due = fill(pool, gate, size), rl.now() + 10
-  while pool:running() < size and rl.now() < due do rl.sleep(0.001) end
+  local futures = fill(pool, gate, size)
+  H.eventually("all permits are taken", function() return pool:running() == size end)
   assert.same({size, 0, 0, size}, sizes(pool))
   for _ = 1, queue or 0 do
-    local ok, f = rl.timeout(10, pool.submit, pool, hold, gate)
+    local ok, f = rl.timeout(LONG, pool.submit, pool, hold, gate)
     assert.is_truthy(ok and f)
   end
   assert.same({size, 0, queue or 0, size}, sizes(pool))
   assert.equal(0, pool:stats().blocked)
   gate:store(1)
   for _, f in ipairs(futures) do assert.is_true((f:join())) end
-  assert.is_true(pool:join(10))
+  assert.is_true(pool:join(LONG))
   assert.same({0, size, 0, size}, sizes(pool))
 end
 
@@ -87,7 +90,7 @@ H.both("a shared pool", function(it)
       local stats = pool:stats()
       assert.same({4 * rounds + 3, 4 * rounds + 3, 0, 0, 0, 0},
         {stats.submitted, stats.done, stats.failed, stats.queued, stats.running, stats.blocked})
-    end, {shards = shards, timeout = 60})
+    end, {shards = shards, timeout = 90})
   end
 
   it("gives results", function()
@@ -174,11 +177,11 @@ H.on("uring", "the tasks of a shared pool", function(it)
     for _ = 1, 4 do
       pool:submit(function() where:store(rl.shard()) end)
     end
-    local due = rl.now() + 4
+    local due = rl.now() + 30
     while where:load() == 0 and rl.now() < due do end -- this shard has
     assert.equal(2, where:load())
     is_whole(pool)
-  end, TWO)
+  end, TWO_IN_ORDER)
 end)
 
 H.both("a shared pool that is full", function(it)
@@ -211,7 +214,7 @@ H.both("a shared pool that is full", function(it)
           log[#log + 1] = i
           return select(2, f:join())
         end)
-        rl.yield()
+        H.eventually("it is blocked", function() return pool:stats().blocked == i end)
       end
       assert.same({2, 0, queue + 3, 2}, sizes(pool))
       assert.equal(3, pool:stats().blocked)
@@ -222,7 +225,7 @@ H.both("a shared pool that is full", function(it)
       assert.same({1, 2, 3}, log)
       is_whole(pool)
     end
-  end, TWO)
+  end, TWO_IN_ORDER)
 
   it("bounds the queue and who waits over all shards", function()
     local pool, gate = filled {queue = 2, max_blocking = 2}
@@ -234,7 +237,7 @@ H.both("a shared pool that is full", function(it)
         return (f:join())
       end)
     end
-    while pool:stats().rejected < 2 do rl.sleep(0.001) end
+    H.eventually("two refusals", function() return pool:stats().rejected == 2 end)
     assert.same({2, 0, 4, 2}, sizes(pool))
     gate:store(1)
     local codes = {}
@@ -335,8 +338,10 @@ H.both("a shared pool that is full", function(it)
     pool:pause()
     assert.is_nil((rl.timeout(0.01, pool.submit, pool, print)))
     assert.same({0, 2, 0, 2}, sizes(pool))
-    rl.yield()
-    assert.equal(rl.stats().daemons + 1, rl.stats().tasks)
+    H.eventually("nobody waits", function()
+      local stats = rl.stats()
+      return stats.daemons + 1 == stats.tasks
+    end)
   end, ONE)
 
   it("is no place for a submitter that was cancelled before", function()
@@ -376,7 +381,7 @@ H.both("tasks of a shared pool", function(it)
   it("that are cancelled while they run are, and give their permits back", function()
     local pool, gate = new(), shared.atomic()
     local futures = fill(pool, gate, 2)
-    while gate:load() == 0 and pool:running() < 2 do rl.yield() end
+    H.eventually("both", function() return pool:running() == 2 end)
     rl.sleep(0.01)
     for i = 1, 2 do
       futures[i]:cancel("enough")
@@ -395,7 +400,7 @@ H.both("tasks of a shared pool", function(it)
     end
     assert.same({0, 2, 0, 2}, sizes(pool))
     is_whole(pool)
-  end, ONE)
+  end, ONE_IN_ORDER)
 
   it("that are cancelled at any point leave all permits", function()
     local pool, m = new {queue = 4, overflow = "reject"}, meter()
@@ -406,10 +411,10 @@ H.both("tasks of a shared pool", function(it)
       for i = 1, 6 do
         if (round + i) % 3 > 0 and futures[i] then futures[i]:cancel() end
       end
-      assert.is_true(pool:join(10))
+      assert.is_true(pool:join(LONG))
     end
     is_whole(pool, 4)
-  end, {shards = 2, timeout = 30})
+  end, {shards = 2, timeout = 90})
 
   it("are futures that can be waited for from the beginning to the end", function()
     local pool, gate = new {size = 1, queue = 2}, shared.atomic()
@@ -492,7 +497,7 @@ H.both("a shared pool's controls", function(it)
     for i = 1, 4 do
       futures[i] = rl.spawn_on(i % 2 + 1, function() return (pool:submit(pass, m, 1):join()) end)
     end
-    while pool:waiting() < 4 do rl.sleep(0.001) end
+    H.eventually("four that wait", function() return pool:waiting() == 4 end)
     rl.sleep(0.01)
     assert.same({0, 2, 4, 2}, sizes(pool))
     assert.truthy(tostring(pool):find "paused$")
@@ -503,13 +508,21 @@ H.both("a shared pool's controls", function(it)
   end, TWO)
 
   it("pause it while tasks wait for permits", function()
-    local pool, gate = new {size = 1, queue = 2}, shared.atomic()
-    local futures = fill(pool, gate, 3)
-    rl.yield()
+    local pool, gate, begun = new {size = 1, queue = 2}, shared.atomic(), shared.atomic()
+    local futures = {}
+    for i = 1, 3 do
+      futures[i] = pool:submit(function()
+        begun:add(1)
+        gate:wait(0)
+      end)
+    end
+    H.eventually("the first", function() return begun:load() == 1 end)
     pool:pause()
     gate:store(1)
     assert.is_true((futures[1]:join()))
+    H.eventually("its end", function() return pool:running() == 0 end)
     rl.sleep(0.01)
+    assert.equal(1, begun:load())
     assert.same({0, 1, 2, 1}, sizes(pool))
     futures[2]:cancel()
     futures[3]:cancel()
@@ -522,17 +535,21 @@ H.both("a shared pool's controls", function(it)
     local pool, gate, later = new {size = 2, queue = 20}, shared.atomic(), shared.atomic()
     local first = fill(pool, gate, 2)
     fill(pool, later, 8)
+    local function becomes(n)
+      H.eventually(n .. " that run", function() return pool:running() == n end)
+      rl.sleep(0.01)
+    end
     assert.is_true(pool:resize(3))
-    rl.sleep(0.01)
+    becomes(3)
     assert.same({3, 0, 7, 3}, sizes(pool))
     assert.is_true((select(2, rl.spawn_on(2, function() return pool:resize(8) end):join())))
-    rl.sleep(0.01)
+    becomes(8)
     assert.same({8, 0, 2, 8}, sizes(pool))
     assert.is_true(pool:resize(6))
     assert.same({8, 0, 2, 6}, sizes(pool))
     gate:store(1)
     for i = 1, 2 do assert.is_true((first[i]:join())) end
-    rl.sleep(0.01)
+    becomes(6)
     assert.same({6, 0, 2, 6}, sizes(pool))
     for _, n in ipairs {0, -1, 2 ^ 40} do assert.is_false(pool:resize(n)) end
     later:store(1)
@@ -554,11 +571,11 @@ H.both("a shared pool's controls", function(it)
       end)
     end
     for i = 1, 3 do assert.is_true((futures[i]:join())) end
-    assert.is_true(pool:join(10))
+    assert.is_true(pool:join(LONG))
     assert.is_true(m.most:load() <= 7)
     pool:resize(5)
     is_whole(pool)
-  end, {shards = 3, timeout = 30})
+  end, {shards = 3, timeout = 90})
 
   it("close it: all shards refuse, who waits for room fails, what was accepted runs", function()
     local pool, gate, done = new {size = 1, queue = 1}, shared.atomic(), shared.atomic()
@@ -570,7 +587,7 @@ H.both("a shared pool's controls", function(it)
         return f, code
       end)
     end
-    while pool:stats().blocked < 2 do rl.sleep(0.001) end
+    H.eventually("two that are blocked", function() return pool:stats().blocked == 2 end)
     assert.is_true((select(2, rl.spawn_on(2, function() return pool:close() end):join())))
     for i = 1, 2 do assert.same({n = 3, true, nil, "ECLOSED"}, H.pack(blocked[i]:join())) end
     assert.same(CLOSED, {pool:submit(print)})
@@ -578,7 +595,7 @@ H.both("a shared pool's controls", function(it)
     assert.is_true(pool:close())
     assert.same({1, 0, 1, 1}, sizes(pool))
     gate:store(1)
-    assert.is_true(pool:close(10))
+    assert.is_true(pool:close(LONG))
     for i = 1, 2 do assert.same({true, i}, {futures[i]:join()}) end
     assert.is_true(pool:reopen())
     assert.is_false(pool:reopen())
@@ -600,14 +617,14 @@ H.both("a shared pool's controls", function(it)
         return table.concat(out, " ")
       end)
     end
-    while pool:waiting() < 4 or pool:running() < 2 do rl.sleep(0.001) end
+    H.eventually("all six", function() return pool:waiting() == 4 and pool:running() == 2 end)
     assert.same({nil, "ETIMEDOUT: timed out", "ETIMEDOUT"}, {pool:close(0.01)})
     local all = {}
     for i = 1, 2 do
       for word in select(2, futures[i]:join()):gmatch "%S+" do all[word] = (all[word] or 0) + 1 end
     end
     assert.same({ECLOSED = 4, cancelled = 2}, all)
-    assert.is_true(pool:close(10))
+    assert.is_true(pool:close(LONG))
     pool:reopen()
     is_whole(pool)
   end, TWO)
@@ -616,7 +633,7 @@ H.both("a shared pool's controls", function(it)
     local pool = new {queue = 2}
     pool:pause()
     local f = pool:submit(function() return "ran" end)
-    assert.is_true(pool:close(10))
+    assert.is_true(pool:close(LONG))
     assert.same({true, "ran"}, {f:join()})
     pool:reopen()
     is_whole(pool)
@@ -679,7 +696,7 @@ local function act(pool, m, seed, steps)
   pool:resume()
   local ended = 0
   for _, f in ipairs(futures) do
-    local ok, err = f:join(20)
+    local ok, err = f:join(LONG)
     if ok == nil then error "a task was lost" end
     if not ok and not rl.is_cancel(err) and not rl.code(err) then error(err, 0) end
     ended = ended + 1
@@ -701,13 +718,13 @@ H.both("random programs of a shared pool", function(it)
             local ok, err = futures[i]:join()
             assert.is_true(ok, ("seed %d: %s"):format(round * 100 + i, tostring(err)))
           end
-          assert.is_true(pool:join(10), "round " .. round)
+          assert.is_true(pool:join(LONG), "round " .. round)
           assert.is_true(overflow == "spawn" or overflow == "caller_runs" or m.most:load() <= 4)
           pool:resume()
           pool:resize(3)
           is_whole(pool, 3)
         end
-      end, {shards = shards, timeout = 60})
+      end, {shards = shards, timeout = 90})
     end
   end
 end)

@@ -3,6 +3,7 @@
 -- the core does for them: resting, rousing, a backup.
 local H = require "spec.helper"
 local rl = require "ringlet"
+local in_turn = require "spec.in_turn"
 local states = require "ringlet.pool_states"
 
 local HERE = "spec/pool_worker_spec.lua:"
@@ -75,7 +76,7 @@ describe("the states of workers", function()
   end)
 end)
 
-H.both("a worker", function(it)
+in_turn.both("a worker", function(it)
   it("is created, waits, runs, waits, ends", function()
     with_pool({size = 2, tags = {zone = "a", list = {}}}, function(pool)
       assert.same({}, pool:workers())

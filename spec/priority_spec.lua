@@ -3,6 +3,8 @@
 local H = require "spec.helper"
 local core = require "ringlet.core"
 local http = require "ringlet.http"
+local in_turn = require "spec.in_turn"
+local metrics = require "ringlet.metrics"
 local net = require "ringlet.net"
 local rl = require "ringlet"
 local wire = require "spec.wire"
@@ -382,28 +384,22 @@ end
 
 -- On the real kernel all that was sent at once is there at once, or nearly: by the same shard it is
 -- sent in groups. Each request takes longer than a shard with a classifier goes without a look.
-H.on("uring", "requests that wait in line", function(it)
-  local function order(serve, paths, classify)
-    local seen = {}
-    local server = assert(serve(function(path)
-      seen[#seen + 1] = path
+in_turn.on("uring", "requests that wait in line", function(it)
+  -- Where the handling of `path` begins, from 1.
+  local function place(path, serve, paths, classify)
+    local n, at = 0, nil
+    local server = assert(serve(function(handled)
+      n = n + 1
+      at = at or handled == path and n
       local till = rl.now() + 1e-4
       repeat until rl.now() >= till
     end, {classify = classify}))
     local conns = at_once(server, paths)
     for _, conn in ipairs(conns) do
-      assert(conn:read_until("done", 4096, 5))
+      assert(conn:read_until("done", 4096, 30))
     end
     assert.is_true(close_all(conns, server))
-    return seen
-  end
-
-  local function where(seen, what)
-    for i, path in ipairs(seen) do
-      if path == what then
-        return i
-      end
-    end
+    return at
   end
 
   for name, serve in pairs(SERVERS) do
@@ -411,32 +407,36 @@ H.on("uring", "requests that wait in line", function(it)
       local paths = {}
       for i = 1, 64 do paths[i] = "/bulk/" .. i end
       paths[65] = "/pay"
-      local plain, first = 0, 0 -- of three: in what order bytes arrive is the kernel's affair
-      for _ = 1, 3 do
-        plain = plain + where(order(serve, paths, nil), "/pay")
-        first = first + where(order(serve, paths, {paths = PATHS}), "/pay")
-      end
-      assert.is_true(first * 2 < plain, ("classified: %d, plain: %d"):format(first, plain))
+      local plain = place("/pay", serve, paths, nil)
+      local first = place("/pay", serve, paths, {paths = PATHS})
+      assert.is_true(plain > 32 and first <= 24, ("plain %d, classified %d"):format(plain, first))
     end)
 
     it("get their share of a flood, and more with a budget: " .. name, function()
       local paths = {"/bulk/1"}
       for i = 2, 60 do paths[i] = "/pay" end
-      local few = {paths = {["/pay"] = "critical", ["/bulk/*"] = "normal"}, budget = 1}
-      local free, bounded = 0, 0 -- of three, as above
-      for _ = 1, 3 do
-        free = free + where(order(serve, paths, {paths = PATHS}), "/bulk/1")
-        bounded = bounded + where(order(serve, paths, few), "/bulk/1")
-      end
-      assert.is_true(free <= 3 * 34, "without a budget: " .. free)
-      assert.is_true(bounded <= 80 and bounded < free + 30, "with a budget: " .. bounded)
+      local free = place("/bulk/1", serve, paths, {paths = PATHS})
+      local bounded = place("/bulk/1", serve, paths,
+        {paths = {["/pay"] = "critical", ["/bulk/*"] = "normal"}, budget = 1})
+      assert.is_true(free <= 34 and bounded <= 8, ("free %d, bounded %d"):format(free, bounded))
     end)
   end
 end)
 
+local CLASSIFIED = {"/net/classified:messages", "/net/over-budget:messages"}
+
+-- What servers have told apart since then, as the metrics have it.
+local function classified(before)
+  local out = {}
+  for i, s in ipairs(metrics.read(CLASSIFIED):series "/net/classified:messages") do
+    out[s.labels.class] = s.value - before:series "/net/classified:messages"[i].value
+  end
+  return out
+end
+
 H.both("a classified server", function(it)
   it("tells apart requests of one connection that came at once", function()
-    local seen = {}
+    local seen, before = {}, metrics.read(CLASSIFIED)
     local server = assert(http.serve(ANY, function(req, res)
       seen[#seen + 1] = req.path .. "=" .. rl.self():priority()
       res:send(200, "done")
@@ -449,11 +449,28 @@ H.both("a classified server", function(it)
     assert.equal("/bulk/1=background /pay=critical /=normal /bulk/2=background",
       table.concat(seen, " "))
     assert.same({critical = 1, normal = 1, background = 2, over = 0}, server:stats().classes)
+    assert.same({critical = 1, normal = 1, background = 2}, classified(before))
+    assert.is_true(close_all({conn}, server))
+  end)
+
+  it("counts what its budget made normal", function()
+    local before = metrics.read(CLASSIFIED)
+    local server = assert(http.serve(ANY, function(_, res) res:send(200, "done") end,
+      {classify = {paths = PATHS, budget = 0.001}}))
+    local conn = assert(net.connect(server:addr()))
+    conn:write((request "/pay"):rep(3))
+    for _ = 1, 3 do
+      assert.is_string(conn:read_until("done", 4096, 10))
+    end
+    assert.same({critical = 1, normal = 2, background = 0, over = 2}, server:stats().classes)
+    assert.same({critical = 1, normal = 2, background = 0}, classified(before))
+    local name = "/net/over-budget:messages"
+    assert.equal(2, metrics.read(CLASSIFIED)[name] - before[name])
     assert.is_true(close_all({conn}, server))
   end)
 
   it("waits for a path that comes in parts", function()
-    local seen = {}
+    local seen, before = {}, metrics.read(CLASSIFIED)
     local server = assert(http.serve(ANY, function(_, res)
       seen[#seen + 1] = rl.self():priority()
       res:send(200, "done")
@@ -472,6 +489,7 @@ H.both("a classified server", function(it)
     end
     assert.equal(#seen, server:stats().classes.critical)
     assert.equal(0, server:stats().classes.normal)
+    assert.same({critical = #seen, normal = 0, background = 0}, classified(before))
     assert.is_true(server:stop(1))
   end)
 

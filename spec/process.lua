@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- process: programs that specs start: servers of others to talk to, our examples to be talked to.
 local busted = require "busted"
+local core = require "ringlet.core"
 local H = require "spec.helper"
 local net = require "ringlet.net"
 local rl = require "ringlet"
@@ -29,16 +30,25 @@ function M.lacks(...)
   return false
 end
 
--- An address for a server that is not ours. It is below those the kernel gives to
--- clients: one of these would be taken by somebody else's connection, or by one to itself.
+local function is_closed(addr)
+  local conn = net.connect(addr, {timeout = 1})
+  if conn then conn:close() end
+  return not conn
+end
+
+-- An address for a server that is not ours. It is below those the kernel gives to clients: one of
+-- these would be taken by somebody else's connection, or by one to itself. Processes that look for
+-- one at the same time begin at different ports.
+local tried = 0
 function M.free_address()
   for _ = 1, 100 do
-    local addr = "127.0.0.1:" .. math.random(20000, 30000)
+    tried = tried + 1
+    local addr = "127.0.0.1:" .. 20000 + (core.pid() * 101 + tried) % 10000
     local listener = net.listen(addr)
     if listener then
       listener:close()
       -- It is closed when the ring has been told.
-      while net.connect(addr, {timeout = 1}) do rl.sleep(0.001) end
+      H.eventually(addr .. " is free again", function() return is_closed(addr) end)
       return addr
     end
   end

@@ -355,7 +355,7 @@ describe("flame graphs", function()
     end
     local text = svg():gsub("</svg>%s*$", function() return DRIVER end)
     with_file(".svg", text, function(path)
-      local dom = output(("timeout 60 %s --headless --no-sandbox --disable-gpu "
+      local dom = output(("timeout 120 %s --headless --no-sandbox --disable-gpu "
         .. "--user-data-dir=%s.d --dump-dom file://%s 2>/dev/null; rm -rf %s.d")
         :format(browser, path, path, path))
       assert.equal("start all 0; click handle (app.lua:10) 2; keys recv (chan.lua:98); "

@@ -35,7 +35,7 @@ end
 
 -- Close it and see that nothing is left.
 function M.finish(pool, seen)
-  assert.is_true(pool:close(1))
+  assert.is_true(pool:close(30))
   assert.equal(0, seen.live)
   local s = pool:stats()
   assert.same({0, 0, 0, 0}, {s.open, s.opening, s.closing, s.waiting})

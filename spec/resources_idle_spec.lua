@@ -83,7 +83,7 @@ H.sim("time in a resource pool", function(it)
     assert.equal(50, pool:stats().idle)
     rl.sleep(12.6)
     local half = pool:stats().idle
-    assert.is_true(half > 10 and half < 40, half)
+    assert.is_true(half > 5 and half < 45, half) -- the lifetimes are random, also here
     rl.sleep(12.5)
     assert.equal(0, pool:stats().idle)
     finish(pool, seen)

@@ -2,12 +2,27 @@
 local rl = require "ringlet"
 local H = require "spec.helper"
 local P = require "spec.resource_pool"
+local in_turn = require "spec.in_turn"
 
 local HERE = "spec/resources_spec.lua:"
 
 local new_pool, finish, turns, fails = P.new, P.finish, P.turns, P.fails
 
-H.both("a resource pool", function(it)
+-- A pool that opens nothing before the event was set.
+local function gated_pool(gate, opts)
+  local pool, seen
+  opts.open = function()
+    seen.live = seen.live + 1
+    gate:wait()
+    seen.opened = seen.opened + 1
+    seen.log[#seen.log + 1] = "open " .. seen.opened
+    return {seen.opened}
+  end
+  pool, seen = new_pool(opts)
+  return pool, seen
+end
+
+in_turn.both("a resource pool", function(it)
   it("opens what is needed and reuses it, what came back last first", function()
     local pool, seen = new_pool()
     local a, b, c = pool:acquire(), pool:acquire(), pool:acquire()
@@ -96,7 +111,7 @@ H.both("a resource pool", function(it)
     pool:release(r)
     task:cancel()
     task:join()
-    assert.equal(r, pool:acquire(0.01))
+    assert.equal(r, pool:acquire(30))
     pool:release(r)
     finish(pool, seen)
   end)
@@ -207,7 +222,7 @@ H.both("a resource pool", function(it)
   end)
 end)
 
-H.both("with", function(it)
+in_turn.both("with", function(it)
   it("lends for a call, and gives its results", function()
     local pool, seen = new_pool()
     local got = H.pack(pool:with(function(r, ...)
@@ -282,7 +297,7 @@ H.both("with", function(it)
   end)
 end)
 
-H.both("the check of an idle resource", function(it)
+in_turn.both("the check of an idle resource", function(it)
   it("comes before its reuse; what fails or raises is closed, and the next is tried", function()
     local verdict = {}
     local pool, seen = new_pool{check = function(r)
@@ -340,7 +355,7 @@ H.both("the check of an idle resource", function(it)
     fails("ETIMEDOUT", pool:acquire(0.001))
     turns()
     assert.equal("close 1 check", seen.log[2])
-    pool:release((pool:acquire(0.1)))
+    pool:release((pool:acquire(30)))
     local task = rl.go(pool.acquire, pool)
     turns()
     task:cancel()
@@ -375,7 +390,7 @@ H.both("the check of an idle resource", function(it)
   end)
 end)
 
-H.both("closing a resource pool", function(it)
+in_turn.both("closing a resource pool", function(it)
   it("fails who waits and who comes, closes what is idle, and the rest when it is back", function()
     local pool, seen = new_pool{max = 2}
     local a, b = pool:acquire(), pool:acquire()
@@ -395,15 +410,16 @@ H.both("closing a resource pool", function(it)
   end)
 
   it("closes what is being opened when that is done", function()
-    local pool, seen = new_pool()
-    seen.open_time = 0.01
+    local gate = rl.event()
+    local pool, seen = gated_pool(gate, {})
     local task = rl.go(function() fails("ECLOSED", pool:acquire()) end)
     rl.yield()
     turns()
     pool:close()
     assert.is_true((task:join()))
     assert.same({1, 0}, {pool:stats().opening, pool:stats().waiting})
-    assert.is_true(pool:close(5))
+    gate:set()
+    assert.is_true(pool:close(30))
     assert.same({"open 1", "close 1 closed"}, seen.log)
     finish(pool, seen)
   end)
@@ -414,7 +430,7 @@ H.both("closing a resource pool", function(it)
     local pool = rl.resources{max = 1, open = function() return {} end,
       close = function() error("shut", 0) end}
     for _ = 1, 3 do pool:discard((pool:acquire())) end
-    assert.is_true(pool:close(1))
+    assert.is_true(pool:close(30))
     assert.same({"shut", "shut", "shut"}, told)
   end)
 
@@ -428,7 +444,7 @@ H.both("closing a resource pool", function(it)
     local r = pool:acquire()
     assert.is_truthy(told:find("closing a resource took more than 0.01 s", 1, true), told)
     pool:release(r)
-    assert.is_true(pool:close(1))
+    assert.is_true(pool:close(30))
   end)
 
   it("works without a `close`", function()
@@ -442,7 +458,7 @@ H.both("closing a resource pool", function(it)
   end)
 end)
 
-H.both("the size of a resource pool", function(it)
+in_turn.both("the size of a resource pool", function(it)
   it("grows for who waits, and shrinks by what is idle, then by what comes back", function()
     local pool, seen = new_pool{max = 1}
     local a = pool:acquire()
@@ -465,8 +481,8 @@ H.both("the size of a resource pool", function(it)
   end)
 
   it("what was being opened for more places than there are is closed", function()
-    local pool, seen = new_pool{max = 3}
-    seen.open_time = 0.001
+    local gate = rl.event()
+    local pool, seen = gated_pool(gate, {max = 3})
     local tasks = {}
     for i = 1, 3 do
       tasks[i] = rl.go(function()
@@ -477,6 +493,7 @@ H.both("the size of a resource pool", function(it)
     end
     turns(2)
     pool:resize(1)
+    gate:set()
     for i = 1, 3 do assert.is_true((tasks[i]:join())) end
     assert.equal(2, pool:stats().closed.resize)
     finish(pool, seen)

@@ -34,6 +34,17 @@ local function delays_of(opts, attempts, fn)
   return delays
 end
 
+-- Until a task waits for something.
+local function let_wait(task)
+  H.eventually("it waits", function() return task:status() == "parked" end)
+end
+
+-- How many timers there are before a test begins: that of its own limit.
+local function timers_before()
+  H.eventually("the limit is set", function() return rl.stats().timers == 1 end)
+  return 1
+end
+
 local function assert_clean()
   local s = rl.stats()
   assert.equal(0, s.timers - 1) -- that of the test's own limit
@@ -274,7 +285,7 @@ H.both("a cancellation", function(it)
       n = n + 1
       rl.sleep(1000)
     end)
-    rl.yield()
+    let_wait(task)
     task:cancel("why")
     local ok, err = task:join()
     assert.is_false(ok)
@@ -283,10 +294,10 @@ H.both("a cancellation", function(it)
   end)
 
   it("ends the wait for the next attempt", function()
-    local before = rl.stats().timers
+    local before = timers_before()
     local fn, calls = flaky(9)
     local task = rl.go(rl.retry, {backoff = 1000}, fn)
-    rl.yield()
+    let_wait(task)
     assert.equal(before + 1, rl.stats().timers)
     task:cancel()
     assert.is_true(rl.is_cancel(select(2, task:join())))
@@ -295,7 +306,7 @@ H.both("a cancellation", function(it)
   end)
 
   it("from outside is none of 'attempt_timeout'", function()
-    local before = rl.stats().timers
+    local before = timers_before()
     local n = 0
     local ok, _, code = rl.timeout(0.01, rl.retry, {attempt_timeout = 1000, backoff = 0}, function()
       n = n + 1

@@ -228,8 +228,8 @@ describe("a run with scheduling classes", function()
       rl.run(function() print(rl.sched().nice) end, {sched = {policy = "batch"}})
       rl.run(function() print(rl.sched().nice) end)
     ]], "nice -n 3")
-    local nice = own_class().nice
-    assert.equal(("%d\n%d\n"):format(nice + 3, nice + 3), out)
+    local nice = math.min(own_class().nice + 3, 19)
+    assert.equal(("%d\n%d\n"):format(nice, nice), out)
   end)
 end)
 
@@ -242,7 +242,7 @@ describe("a shard at real-time priority", function()
       rl.run(function()
         local jit = rawget(_G, "jit")
         if jit then jit.off(true, true) end
-        local turns, due = 0, os.clock() + 0.6
+        local turns, due = 0, os.clock() + 10
         rl.go(function()
           for _ = 1, 5 do
             rl.sleep(0.01)
@@ -309,7 +309,11 @@ describe("without privileges", function()
   end)
 
   plain_it("the caller's thread is given nothing that cannot be taken back", function(prefix)
-    local unchanged = ("other\t%d\n"):format(own_class().nice)
+    local nice = own_class().nice
+    if nice == 19 then
+      return pending "this process has the highest nice value: none is to be taken back"
+    end
+    local unchanged = ("other\t%d\n"):format(nice)
     for _, sched in ipairs{"{nice = 19}", '{policy = "idle"}'} do
       local out = refusal("{sched = " .. sched .. "}", prefix)
       assert.truthy(out:find("its thread is the caller's, and could not go back", 1, true), out)

@@ -3,11 +3,12 @@
 -- as `chan`.
 local assert = require "luassert"
 local H = require "spec.helper"
+local in_turn = require "spec.in_turn"
 
 local HERE = "spec/select_cases.lua:"
 
 return function(kind, rl)
-  H.both(kind, function(it)
+  in_turn.both(kind, function(it)
     it("gives the index and the value of a ready receive", function()
       local a, b = rl.chan(1), rl.chan(1)
       b:send("v")
@@ -435,7 +436,7 @@ return function(kind, rl)
     end)
   end)
 
-  H.both(kind .. " waits for", function(it)
+  in_turn.both(kind .. " waits for", function(it)
     it("a task, and gives what join gives", function()
       local task = rl.go(function() rl.yield() return "r", 2 end)
       assert.same({n = 4, 2, true, "r", 2}, H.pack(rl.select{{rl.chan()}, {task}}))

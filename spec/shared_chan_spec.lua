@@ -5,20 +5,8 @@ local H = require "spec.helper"
 
 local HERE = "spec/shared_chan_spec.lua:"
 
-local function with(new)
-  return setmetatable({chan = new}, {__index = rl})
-end
-
--- Every second channel is of this shard alone.
-local made = 0
-local function either(...)
-  made = made + 1
-  return (made % 2 == 0 and rl.chan or shared.chan)(...)
-end
-
-require "spec.chan_cases"("shared channel", with(shared.chan))
-require "spec.select_cases"("select of shared channels", with(shared.chan))
-require "spec.select_cases"("select of both kinds", with(either))
+-- Selects of them are in shared_select_spec and mixed_select_spec.
+require "spec.chan_cases"("shared channel", setmetatable({chan = shared.chan}, {__index = rl}))
 
 H.both("shared channel", function(it)
   it("carries copies: scalars and texts of every length", function()
@@ -313,7 +301,7 @@ H.both("shared channel between shards", function(it)
   end, THREE)
 
   it("lets go of who is cancelled", function()
-    local ch, ready = shared.chan(), shared.chan()
+    local ch, ready = shared.chan(), shared.chan(1)
     local job = rl.spawn_on(2, function()
       local ok, err = pcall(function()
         rl.timeout(0.01, function() ready:send(true) ch:recv() end)

@@ -2,6 +2,7 @@
 local rl = require "ringlet"
 local shared = require "ringlet.shared"
 local H = require "spec.helper"
+local in_turn = require "spec.in_turn"
 
 local HERE = "spec/shared_sync_spec.lua:"
 
@@ -26,7 +27,7 @@ local function join_all(tasks)
   return all
 end
 
-H.both("a shared semaphore", function(it)
+in_turn.both("a shared semaphore", function(it)
   it("has its tokens", function()
     local s = shared.semaphore(3)
     assert.is_true(s:acquire())
@@ -114,7 +115,7 @@ H.both("a shared semaphore", function(it)
   end)
 end)
 
-H.both("a shared barrier", function(it)
+in_turn.both("a shared barrier", function(it)
   it("opens when all have come, and tells each its place", function()
     local b, tasks, places = shared.barrier(3), {}, {}
     for round = 1, 3 do
@@ -153,7 +154,7 @@ H.both("a shared barrier", function(it)
   end)
 end)
 
-H.both("a shared once", function(it)
+in_turn.both("a shared once", function(it)
   it("calls one function, and gives all its results", function()
     local o, calls, tasks = shared.once(), 0, {}
     assert.is_false(o:is_done())
@@ -202,7 +203,7 @@ H.both("a shared once", function(it)
     local o, log = shared.once(), {}
     local function work(i)
       log[#log + 1] = i
-      rl.sleep(0.01)
+      rl.sleep(i == 1 and 1000 or 0.01)
       return i
     end
     local first = rl.go(o.call, o, work, 1)
@@ -216,11 +217,12 @@ H.both("a shared once", function(it)
   end)
 
   it("who waits can be cancelled", function()
-    local o = shared.once()
-    local first = rl.go(o.call, o, function() rl.sleep(0.02) return "done" end)
+    local o, gate = shared.once(), rl.event()
+    local first = rl.go(o.call, o, function() gate:wait() return "done" end)
     rl.yield()
     assert.same({nil, "ETIMEDOUT"}, {(rl.timeout(0.01, o.call, o, print)),
       (select(3, rl.timeout(0.001, o.call, o, print)))})
+    gate:set()
     assert.same({true, "done"}, {first:join()})
   end)
 

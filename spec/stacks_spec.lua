@@ -140,9 +140,11 @@ H.both("the stack of a task", function(it)
       rl.go(function() ch:recv() end),
       rl.go(function() m:lock() end),
       rl.go(function() rl.select {{ch}, {m and ch}} end),
-      rl.go(function() rl.pcall(function() rl.sleep(1) end) end),
+      rl.go(function() rl.pcall(function() rl.sleep(1000) end) end),
     }
-    rl.yield()
+    for _, h in ipairs(list) do
+      H.eventually("it waits", function() return h:status() == "parked" end)
+    end
     local waits = {tostring(ch), tostring(m), "2 cases"}
     for i, h in ipairs(list) do
       local object, where = stacks.waits_for(task.coroutine(h))

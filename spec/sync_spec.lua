@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local rl = require "ringlet"
 local H = require "spec.helper"
+local in_turn = require "spec.in_turn"
 
 local HERE = "spec/sync_spec.lua:"
 
@@ -17,7 +18,7 @@ local function is_timeout(v, msg, code)
   assert.same({nil, "string", "ETIMEDOUT"}, {v, type(msg), code})
 end
 
-H.both("mutex", function(it)
+in_turn.both("mutex", function(it)
   it("lets one in at a time: 10 tasks, 1,000 rounds each", function()
     local m, inside, total = rl.mutex(), 0, 0
     all(10, function(i)
@@ -34,7 +35,7 @@ H.both("mutex", function(it)
       end
     end)
     assert.equal(10 * H.rounds(1000, 50), total)
-  end)
+  end, {preempt = true})
 
   it("lock gives true", function()
     local m = rl.mutex()
@@ -163,12 +164,12 @@ H.both("mutex", function(it)
     m:unlock()
     task:cancel()
     task:join()
-    assert.is_true(m:lock(0.01))
+    assert.is_true(m:lock(10))
     m:unlock()
   end)
 end)
 
-H.both("rwmutex", function(it)
+in_turn.both("rwmutex", function(it)
   it("lets readers in together", function()
     local rw, inside, most = rl.rwmutex(), 0, 0
     all(5, function()
@@ -205,7 +206,7 @@ H.both("rwmutex", function(it)
         end
       end
     end)
-  end)
+  end, {preempt = true})
 
   it("a waiting writer keeps new readers out", function()
     local rw, log = rl.rwmutex(), {}
@@ -263,6 +264,7 @@ H.both("rwmutex", function(it)
     local writer = rl.go(function() return rw:lock(0.002) end)
     rl.yield()
     local reader = rl.go(function() return rw:rlock() end)
+    rl.yield()
     assert.equal("ETIMEDOUT", select(4, writer:join()))
     assert.same({true, true}, {reader:join()})
     rw:runlock()
@@ -350,7 +352,7 @@ H.both("rwmutex", function(it)
   end)
 end)
 
-H.both("semaphore", function(it)
+in_turn.both("semaphore", function(it)
   it("lets n in", function()
     local s, inside, most = rl.semaphore(3), 0, 0
     all(10, function()
@@ -480,7 +482,7 @@ H.both("semaphore", function(it)
       tasks[i]:join()
     end
     assert.equal(5, s:available())
-  end)
+  end, {preempt = true})
 
   it("refuses what is no count", function()
     H.raises(rl.semaphore, -1)
@@ -494,7 +496,7 @@ H.both("semaphore", function(it)
   end)
 end)
 
-H.both("waitgroup", function(it)
+in_turn.both("waitgroup", function(it)
   it("wait returns when the counter is zero", function()
     local wg, done = rl.waitgroup(), 0
     wg:add(3)
@@ -555,7 +557,7 @@ H.both("waitgroup", function(it)
   it("go counts down when the task is cancelled before it ran", function()
     local wg = rl.waitgroup()
     wg:go(rl.sleep, 1000):cancel()
-    assert.is_true(wg:wait(0.5))
+    assert.is_true(wg:wait(10))
   end)
 
   it("raises for a negative counter, at the caller's level", function()
@@ -596,7 +598,7 @@ H.both("waitgroup", function(it)
   end)
 end)
 
-H.both("once", function(it)
+in_turn.both("once", function(it)
   it("runs the function once and gives its results to every caller", function()
     local n = 0
     local f = rl.once(function() n = n + 1 return "r", nil, n end)
@@ -639,14 +641,16 @@ H.both("once", function(it)
   end)
 
   it("survives that the first caller is cancelled: nobody hangs", function()
-    local f = rl.once(function() rl.sleep(0.005) return "r" end)
+    local gate = rl.event()
+    local f = rl.once(function() gate:wait() return "r" end)
     local first = rl.go(function() return f() end)
     rl.yield()
     local second = rl.go(function() return f() end)
     rl.yield()
     first:cancel()
     first:join()
-    local v, _, code = second:join(1)
+    gate:set()
+    local v, _, code = second:join(10)
     assert.is_true(v ~= nil and code ~= "ETIMEDOUT")
   end)
 
@@ -669,7 +673,7 @@ H.both("once", function(it)
   end)
 end)
 
-H.both("cond", function(it)
+in_turn.both("cond", function(it)
   it("signal wakes exactly one waiter, in the order they came", function()
     local m = rl.mutex()
     local c, log = rl.cond(m), {}
@@ -780,7 +784,7 @@ H.both("cond", function(it)
     a:cancel()
     c:signal()
     a:join()
-    assert.same({true, "b"}, {b:join(1)})
+    assert.same({true, "b"}, {b:join(10)})
   end)
 
   it("wait without the lock raises", function()
@@ -792,7 +796,7 @@ H.both("cond", function(it)
   end)
 end)
 
-H.both("barrier", function(it)
+in_turn.both("barrier", function(it)
   it("lets n tasks go together, each with an index of its own", function()
     local b, passed, seen = rl.barrier(4), 0, {}
     local wg = rl.waitgroup()
@@ -836,7 +840,7 @@ H.both("barrier", function(it)
     is_timeout(b:wait(0.001))
     local task = rl.go(function() return b:wait() end)
     rl.yield()
-    assert.equal("number", type(b:wait(1)))
+    assert.equal("number", type(b:wait(10)))
     assert.is_true((task:join()))
   end)
 
@@ -856,7 +860,7 @@ H.both("barrier", function(it)
   end)
 end)
 
-H.both("event", function(it)
+in_turn.both("event", function(it)
   it("wait parks until it is set", function()
     local ev, woken = rl.event(), false
     local task = rl.go(function() assert.is_true(ev:wait()) woken = true end)
@@ -918,7 +922,7 @@ H.both("event", function(it)
   end)
 end)
 
-H.both("singleflight", function(it)
+in_turn.both("singleflight", function(it)
   it("runs one call for all callers of a key at a time", function()
     local sf, calls, got = rl.singleflight(), 0, {}
     all(10, function(i)
@@ -963,15 +967,16 @@ H.both("singleflight", function(it)
   end)
 
   it("does not leave the others hanging when the first caller is cancelled", function()
-    local sf = rl.singleflight()
-    local function work() rl.sleep(0.005) return "v" end
+    local sf, gate = rl.singleflight(), rl.event()
+    local function work() gate:wait() return "v" end
     local first = rl.go(function() return sf:call("key", work) end)
     rl.yield()
     local second = rl.go(function() return sf:call("key", work) end)
     rl.yield()
     first:cancel()
     first:join()
-    local ended, _, code = second:join(1)
+    gate:set()
+    local ended, _, code = second:join(10)
     assert.is_true(ended ~= nil and code ~= "ETIMEDOUT")
   end)
 

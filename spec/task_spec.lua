@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
 local rl = require "ringlet"
 local H = require "spec.helper"
+local in_turn = require "spec.in_turn"
 
 local HERE = "spec/task_spec.lua:"
 
-H.both("go", function(it)
+in_turn.both("go", function(it)
   it("starts a task after its spawner parks", function()
     local log = {}
     rl.go(function() log[#log + 1] = "child" end)
@@ -107,7 +108,7 @@ H.both("go", function(it)
   end)
 end)
 
-H.both("join", function(it)
+in_turn.both("join", function(it)
   it("gives true and the results, nils included", function()
     local task = rl.go(function() return 1, nil, 3, nil end)
     assert.same({n = 5, true, 1, nil, 3, nil}, H.pack(task:join()))
@@ -223,7 +224,7 @@ H.sim("join", function(it)
   end)
 end)
 
-H.both("cancel", function(it)
+in_turn.both("cancel", function(it)
   it("raises at the park point, with the reason", function()
     local seen
     local task = rl.go(function()
@@ -296,7 +297,7 @@ H.both("cancel", function(it)
 
   it("before its first run lets it get to its first park point at most", function()
     local passed = false
-    local task = rl.go(function() rl.sleep(0.001) passed = true end)
+    local task = rl.go(function() rl.sleep(1000) passed = true end)
     task:cancel()
     local ok, err = task:join()
     assert.is_false(ok)

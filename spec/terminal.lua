@@ -7,7 +7,7 @@ local P = require "spec.process"
 local M = {}
 M.__index = M
 
-local LIMIT = 60 -- seconds until a program is killed, and with it a spec fails
+local LIMIT = 150 -- seconds until a program is killed, and with it a spec fails
 
 -- Start a shell command in a terminal of 100 columns and 30 rows. It is to be closed, or to end.
 function M.open(command)

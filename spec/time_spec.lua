@@ -112,12 +112,14 @@ H.on("uring", "sleep", function(it)
   end)
 
   it("of 10 tasks at once takes as long as the longest", function()
-    local t0, wg = rl.now(), rl.waitgroup()
-    for i = 1, 10 do
-      wg:go(rl.sleep, i * 0.02)
-    end
-    wg:wait()
-    assert.is_true(rl.now() - t0 < 1)
+    H.eventually("less than one after the other", function() -- unless the machine is in the way
+      local t0, wg = rl.now(), rl.waitgroup()
+      for i = 1, 10 do
+        wg:go(rl.sleep, i * 0.02)
+      end
+      wg:wait()
+      return rl.now() - t0 < 1
+    end)
   end)
 
   it("fires while two tasks hammer a channel", function()
@@ -158,10 +160,11 @@ H.on("uring", "sleep", function(it)
   end)
 
   it("idles without turns", function()
-    rl.sleep(0.1) -- the collector has its share of the first idle time
-    local before = rl.stats().turns
-    rl.sleep(0.05)
-    assert.is_true(rl.stats().turns - before <= 10, "turns: " .. rl.stats().turns - before)
+    H.eventually("it idles", function() -- the collector has its share of the first idle time
+      local before = rl.stats().turns
+      rl.sleep(0.05)
+      return rl.stats().turns - before <= 10
+    end)
   end, {timeout = 0})
 end)
 
@@ -176,10 +179,10 @@ H.both("now and time", function(it)
   end)
 
   it("differ by a constant", function()
-    local function apart() -- when nothing comes between the two
-      local least = math.huge
-      for _ = 1, 100 do least = math.min(least, rl.time() - rl.now()) end
-      return least
+    local function apart() -- when nothing comes between the two: it makes the first look early
+      local most = -math.huge
+      for _ = 1, 100 do most = math.max(most, rl.time() - rl.now()) end
+      return most
     end
     local d = apart()
     rl.sleep(0.002)
@@ -208,8 +211,11 @@ H.both("after", function(it)
   end)
 
   it("stop gives true once and it never fires after", function()
-    local timer = rl.after(0.002)
-    assert.is_true(timer:stop())
+    local timer
+    H.eventually("one is stopped before it fires", function()
+      timer = rl.after(0.002)
+      return timer:stop()
+    end)
     assert.is_false(timer:stop())
     rl.sleep(0.004)
     assert.equal("ETIMEDOUT", select(3, rl.select({{timer}}, 0)))
@@ -220,13 +226,7 @@ H.both("after", function(it)
     for _ = 1, 3 do
       wg:go(function() timer:wait() n = n + 1 end)
     end
-    wg:wait(1)
-    assert.is_true(n == 3 or n == 1)
-    for _ = 1, 3 do
-      timer:reset(0)
-      rl.sleep(0.001)
-    end
-    wg:wait()
+    assert.is_true(wg:wait(30))
     assert.equal(3, n)
   end)
 end)
@@ -467,7 +467,7 @@ H.sim("ticker", function(it)
 end)
 
 H.on("uring", "ticker", function(it)
-  it("makes 10 ticks in 0.9 to 3 times their time", function()
+  it("makes 10 ticks, none early", function()
     local t0 = rl.now()
     local tick = rl.ticker(0.005)
     for _ = 1, 10 do
@@ -475,7 +475,7 @@ H.on("uring", "ticker", function(it)
     end
     local took = rl.now() - t0
     tick:stop()
-    assert.is_true(took >= 0.045 and took < 0.15, "took " .. took)
+    assert.is_true(took >= 0.045, "took " .. took)
   end)
 end)
 

@@ -31,6 +31,11 @@ local function with(fn, opts)
   return list
 end
 
+-- The span at the server's end is over after the client has the response.
+local function wait_for(n, list)
+  H.eventually(n .. " spans", function() return #list >= n end)
+end
+
 local function by_kind(list, kind)
   local found = {}
   for _, span in ipairs(list) do
@@ -41,11 +46,11 @@ end
 
 H.both("http with spans", function(it)
   it("has one at each end, in one trace", function()
-    local list = with(function(url, client)
+    local list = with(function(url, client, seen)
       trace.span("outer", function()
         assert.equal(200, client:get(url .. "/users/17?x=1").status)
       end)
-      rl.sleep(0.01)
+      wait_for(3, seen)
     end)
     local server, asked = by_kind(list, "server")[1], by_kind(list, "client")[1]
     local outer = by_kind(list, "internal")[1]
@@ -65,11 +70,11 @@ H.both("http with spans", function(it)
   end)
 
   it("takes errors of the server for errors, and 404 for one of the client's alone", function()
-    local list = with(function(url, client)
+    local list = with(function(url, client, seen)
       client:get(url .. "/busy")
       client:get(url .. "/raises")
       client:get(url .. "/gone")
-      rl.sleep(0.01)
+      wait_for(6, seen)
     end)
     local seen = {}
     for _, span in ipairs(by_kind(list, "server")) do
@@ -84,11 +89,11 @@ H.both("http with spans", function(it)
   end)
 
   it("keeps of many requests those with 5xx", function()
-    local list = with(function(url, client)
+    local list = with(function(url, client, seen)
       for i = 1, 100 do
         client:get(url .. (i % 10 == 0 and "/busy" or "/users/1"))
       end
-      rl.sleep(0.01)
+      wait_for(20, seen)
     end, {healthy = 0})
     assert.equal(10, #by_kind(list, "server"))
     assert.equal(10, #by_kind(list, "client"))
@@ -96,7 +101,7 @@ H.both("http with spans", function(it)
 
   it("hands on what came, and starts anew when that is wrong", function()
     local id = ("1f"):rep(16)
-    local list = with(function(url)
+    local list = with(function(url, _, seen)
       local plain = http.client()
       local function ask(fields)
         assert(plain:get(url .. "/users/1", {headers = fields}))
@@ -106,7 +111,7 @@ H.both("http with spans", function(it)
       ask{traceparent = {"00-" .. id .. "-" .. ("2e"):rep(8) .. "-01",
         "00-" .. id .. "-" .. ("2e"):rep(8) .. "-01"}}
       ask{}
-      rl.sleep(0.01)
+      wait_for(4, seen)
       plain:close()
     end)
     local spans = by_kind(list, "server")
@@ -126,7 +131,7 @@ H.both("http with spans", function(it)
       assert.equal(own .. " -", client:get(url .. "/echo", {headers = {traceparent = own}}).body)
       local text = client:get(url .. "/echo").body
       assert.is_truthy(text:find "^00%-%x+%-%x+%-01 %-$")
-      rl.sleep(0.01)
+      wait_for(3, list)
       local n = #list
       trace.export(nil)
       assert.equal("- -", client:get(url .. "/echo").body)

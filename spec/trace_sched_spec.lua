@@ -22,20 +22,26 @@ describe("RINGLET_TRACE=sched", function()
   it("has a line for each shard and interval", function()
     if H.missing.uring then return pending(H.missing.uring) end
     local out, code = H.script([[rl.run(function()
-      for i = 1, 7 do rl.go(rl.sleep, 0.55) end
-      rl.sleep(0.55)
-    end, {shards = 2})]], "RINGLET_TRACE=sched:100")
+      for i = 1, 7 do rl.go(rl.sleep, 1000) end
+      for _ = 1, 8 do rl.sleep(0.05) end
+      rl.spawn_on(2, function() require "ringlet".sleep(0.05) end):join()
+      os.exit(0)
+    end, {shards = 2})]], "RINGLET_TRACE=sched:40")
     assert.equal(0, code)
-    local per = {0, 0}
+    -- A thread's timers fire in their order, however late: one of 40 ms at each sleep of 50 ms, and
+    -- perhaps just when the sleeper was woken.
+    local per, complete = {0, 0}, 0
     for _, line in ipairs(lines_of(out)) do
       per[line.shard] = per[line.shard] + 1
-      assert.is_true(line.ms >= 100 * per[line.shard] - 10) -- late on a busy machine, never early
-      assert.is_true(line.ms > 500 or line.parked == (line.shard == 1 and 8 or 0))
-      assert.equal(0, line.runq)
+      assert.is_true(line.ms >= 40 * per[line.shard] - 10) -- late on a busy machine, never early
+      local live = line.parked + line.runq
+      assert.is_true(live <= (line.shard == 1 and 8 or 1), live)
+      complete = complete + (live == 8 and line.parked >= 7 and 1 or 0)
       assert.is_true(line.idle <= 1)
       assert.is_true(line.timers >= line.parked)
     end
-    assert.is_true(per[1] >= 1 and per[1] <= 7 and per[2] >= 1 and per[2] <= 7)
+    assert.is_true(complete >= 8, complete)
+    assert.is_true(per[2] >= 1)
   end)
 
   it("agrees with the counters", function()

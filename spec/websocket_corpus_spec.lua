@@ -112,6 +112,8 @@ for i, text in ipairs(TEXTS) do
   end
 end
 
+local WAIT = 30 -- for what hangs
+
 -- Play a case, in pieces of so many bytes: each thing that is sent, and what must come back of it;
 -- behind the last, the end of the connection.
 local function play(server, case, each)
@@ -123,7 +125,7 @@ local function play(server, case, each)
       if each < #bytes then conn:flush() end
     end
     local is_last = step + 1 == #case
-    local got = is_last and conn:read_all(1000000, 5) or conn:read_exactly(#want, 5)
+    local got = is_last and conn:read_all(1000000, WAIT) or conn:read_exactly(#want, WAIT)
     assert.equal(want, got, case[1])
   end
   conn:close()
@@ -162,7 +164,7 @@ H.both("case", function(it, backend)
           conn:write((fragment(op, data)), more(data):rep(n - 2), (last(data)))
         end
         local want = said(op, data:rep(n))
-        local got, msg = conn:read_exactly(#want, 20)
+        local got, msg = conn:read_exactly(#want, WAIT)
         assert.is_true(want == got, size .. " " .. piece .. tostring(msg))
       end
     end

@@ -11,6 +11,7 @@ local wire = require "spec.ws_wire"
 local has_zlib, zlib = pcall(require, "ringlet.zlib")
 
 local frame, fragment, close_payload = wire.frame, wire.fragment, wire.close_payload
+local WAIT = 30 -- for what hangs
 local TEXT, BINARY, FRAGMENT = 0xc1, 0xc2, 0x41 -- with the first reserved bit
 
 -- A describe block as H.both gives it, of tests that need the rock.
@@ -32,7 +33,7 @@ local function answer_to(offer, opts)
   local server = wire.serve(function(ws) ws:recv() end, {deflate = opts or true})
   local conn, head = wire.raw_client(server, {["Sec-WebSocket-Extensions"] = offer})
   conn:close()
-  server:stop(1)
+  server:stop(WAIT)
   return head:match "\r\nSec%-WebSocket%-Extensions: ([^\r\n]*)\r\n"
 end
 
@@ -48,7 +49,7 @@ end
 
 -- The next frame of a server: its first byte and its payload.
 local function read_frame(conn)
-  local head = assert(conn:read_exactly(2, 1))
+  local head = assert(conn:read_exactly(2, WAIT))
   local len = head:byte(2)
   if len == 126 then
     local a, b = conn:read_exactly(2):byte(1, 2)
@@ -130,7 +131,7 @@ both("a server's answer to an offer", function(it)
     assert.is_nil(head:find "Extensions")
     assert.equal("false", select(2, read_frame(conn)))
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("is 400 to a field that is malformed", function()
@@ -142,7 +143,7 @@ both("a server's answer to an offer", function(it)
     conn:write(wire.request{["Sec-WebSocket-Extensions"] = "permessage-deflate; x="})
     assert.equal("HTTP/1.1 400 Bad Request", conn:read_line())
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
     assert.equal("EPROTO", results[3])
   end)
 end)
@@ -222,11 +223,11 @@ both("a message that is compressed", function(it)
         for _ = 1, 2 do got:send(H.pack(ws:recv())) end
       end)
       conn:write(bytes)
-      assert.same({n = 2, "Hello", "text"}, got:recv(1))
+      assert.same({n = 2, "Hello", "text"}, got:recv(WAIT))
       conn:write((frame(TEXT, hex "f248cdc9c90700")))
-      assert.same({n = 2, "Hello", "text"}, got:recv(1))
+      assert.same({n = 2, "Hello", "text"}, got:recv(WAIT))
       conn:close()
-      server:stop(1)
+      server:stop(WAIT)
     end)
   end
 
@@ -237,9 +238,9 @@ both("a message that is compressed", function(it)
     end)
     conn:write(frame(TEXT, hex "f248cdc9c90700"), frame(TEXT, hex "f200110000"),
       frame(TEXT, hex "f348cdc9c9070000"), frame(TEXT, hex "f200110000"))
-    for _ = 1, 4 do assert.equal("Hello", got:recv(1)) end
+    for _ = 1, 4 do assert.equal("Hello", got:recv(WAIT)) end
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("is empty when it is one byte 0, or none", function()
@@ -251,7 +252,7 @@ both("a message that is compressed", function(it)
       assert.equal("", data)
     end
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("is sent so from the threshold on", function()
@@ -262,7 +263,7 @@ both("a message that is compressed", function(it)
     assert.equal(TEXT, first)
     assert.equal(("x"):rep(100), zlib.inflater{format = "raw"}:message(data))
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("keeps a window only if both sides let it", function()
@@ -273,7 +274,7 @@ both("a message that is compressed", function(it)
       local _, one = read_frame(conn)
       local _, two = read_frame(conn)
       conn:close()
-      server:stop(1)
+      server:stop(WAIT)
       return #one, #two
     end
     local one, two = lengths(nil, {threshold = 0})
@@ -291,17 +292,17 @@ both("a message that is compressed", function(it)
     conn:write((frame(1, ("x"):rep(100))))
     assert.equal(0x81, (read_frame(conn)))
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
     conn, server = packed_client(nil, {deflate = {threshold = 0, no_context_takeover = true}})
     conn:write((frame(1, "q")))
     assert.equal(0x81, (read_frame(conn)))
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("can be one of a select's cases", function()
     local conn, server = packed_client(function(ws)
-      local i, data, kind = rl.select({{ws}}, 1)
+      local i, data, kind = rl.select({{ws}}, WAIT)
       ws:send(("%d %s %s"):format(i, data, kind), "binary")
     end)
     conn:write((frame(BINARY, hex "f248cdc9c90700")))
@@ -309,7 +310,7 @@ both("a message that is compressed", function(it)
     assert.equal(BINARY, first)
     assert.equal("1 Hello binary", zlib.inflater{format = "raw"}:message(data))
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 end)
 
@@ -341,15 +342,15 @@ both("a peer that compresses", function(it)
         seen:send(results)
       end, {max_message = 1500})
       conn:write((case[2]))
-      assert.equal(frame(8, close_payload(case[3]), true), conn:read_exactly(4, 1))
-      assert.equal("EOF", select(3, conn:read(1)))
-      local got = seen:recv(1)
+      assert.equal(frame(8, close_payload(case[3]), true), conn:read_exactly(4, WAIT))
+      assert.equal("EOF", select(3, conn:read(WAIT)))
+      local got = seen:recv(WAIT)
       assert.equal("EPROTO", got[3], got[2])
       assert.equal(case[3], got.close_code)
       assert.equal("EPROTO", got.send)
       assert.equal("EPROTO", got.again)
       conn:close()
-      server:stop(1)
+      server:stop(WAIT)
     end)
   end
 
@@ -365,10 +366,10 @@ both("a peer that compresses", function(it)
     local deflater = zlib.deflater{format = "raw"}
     conn:write(frame(BINARY, deflater:flush(noise):sub(1, -5)),
       (frame(BINARY, deflater:flush(("x"):rep(1500)):sub(1, -5))))
-    assert.equal(noise, got:recv(1))
-    assert.equal(("x"):rep(1500), got:recv(1))
+    assert.equal(noise, got:recv(WAIT))
+    assert.equal(("x"):rep(1500), got:recv(WAIT))
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 end)
 
@@ -384,20 +385,20 @@ both("both ends", function(it)
     for i, ours in ipairs(options) do
       for j, theirs in ipairs(options) do
         local server, url = wire.serve(wire.echo, {deflate = theirs})
-        local ws = assert(websocket.connect(url, {deflate = ours}))
+        local ws = assert(websocket.connect(url, {deflate = ours, close_timeout = WAIT}))
         assert.is_true(ws.deflate)
         for round = 1, H.rounds(12, 3) do
           local word = tostring(math.random(1, 1000))
           local data = word:rep(math.random(0, 4) ^ 6)
           local kind = round % 2 == 0 and "text" or "binary"
           assert.is_true(ws:send(data, kind))
-          local got, got_kind = ws:recv(5)
+          local got, got_kind = ws:recv(WAIT)
           assert.is_true(got == data and got_kind == kind, ("seed %d, %d, %d, %d"):format(seed, i,
             j, round))
         end
         ws:close()
         assert.equal(1000, ws.close_code)
-        server:stop(1)
+        server:stop(WAIT)
       end
     end
   end)
@@ -426,7 +427,7 @@ both("both ends", function(it)
     end
     for _, task in ipairs(tasks) do assert.is_true((task:join())) end
     ws:close()
-    assert.is_true(done:wait(5))
+    assert.is_true(done:wait(WAIT))
     assert.equal(200, #got)
     local last = {}
     for _, data in ipairs(got) do
@@ -434,7 +435,7 @@ both("both ends", function(it)
       assert.equal((last[t] or 0) + 1, tonumber(n))
       last[t] = tonumber(n)
     end
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("keep no stream while they are idle, without a window to keep", function()
@@ -445,7 +446,7 @@ both("both ends", function(it)
     assert.is_nil(ws.codec.deflater)
     assert.is_nil(ws.codec.inflater)
     ws:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("give their streams back when they are closed", function()
@@ -459,7 +460,7 @@ both("both ends", function(it)
     assert.is_nil(ws.codec.deflater)
     H.raises_text("closed", deflater.write, deflater, "x")
     assert.equal("ECLOSED", select(3, ws:send(("x"):rep(10000))))
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("raise on text that is not UTF-8, and on unknown options, where it was asked for", function()
@@ -467,7 +468,7 @@ both("both ends", function(it)
     local ws = assert(websocket.connect(url, {deflate = true}))
     assert.is_false(ws.deflate)
     ws:close()
-    server:stop(1)
+    server:stop(WAIT)
     server, url = wire.serve(wire.echo, {deflate = true})
     ws = assert(websocket.connect(url, {deflate = true}))
     local err = H.raises(ws.send, ws, "\255")
@@ -483,7 +484,7 @@ both("both ends", function(it)
       assert.is_truthy(err:find("websocket_deflate_spec.lua:%d+: .*" .. name), err)
     end
     ws:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 end)
 

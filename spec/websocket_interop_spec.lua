@@ -12,6 +12,8 @@ local wire = require "spec.ws_wire"
 local has_zlib = pcall(require, "ringlet.zlib")
 local DEFLATE = has_zlib and {threshold = 0} or nil
 
+local WAIT = 60 -- for what hangs
+
 local SIZES = {0, 1, 125, 126, 65535, 65536, 300000}
 
 local function output_of(command)
@@ -54,7 +56,7 @@ local function beside(fn)
     local path = os.tmpname()
     paths[#paths + 1] = path
     write_file(path, script)
-    local line = ("timeout -s KILL 30 sh -c '%s %s %s' 2>&1"):format(command, path,
+    local line = ("timeout -s KILL %d sh -c '%s %s %s' 2>&1"):format(WAIT, command, path,
       table.concat({...}, " "))
     local task = rl.go(rl.offload, function(text)
       local p = io.popen(text)
@@ -62,7 +64,7 @@ local function beside(fn)
       p:close()
       return out
     end, line)
-    return function() return select(2, task:join(50)) end
+    return function() return select(2, task:join(WAIT + 30)) end
   end
   local ok, err = pcall(rl.run, function() fn(start) end, {backend = "uring"})
   for _, path in ipairs(paths) do os.remove(path) end
@@ -75,7 +77,7 @@ end
 local function start_server(start, command, script)
   local listener = assert(net.listen "127.0.0.1:0")
   local wait = start(command, script, listener:addr():match ":(%d+)$")
-  local conn, msg = listener:accept(20)
+  local conn, msg = listener:accept(WAIT)
   local port = conn and conn:read_line()
   if conn then conn:close() end
   listener:close()
@@ -128,7 +130,7 @@ async def main():
             await ws.send(data)
             got = await ws.recv()
             print(n, str(got == data).lower(), str(isinstance(got, str)).lower())
-        await asyncio.wait_for(await ws.ping(b"ping"), 5)
+        await asyncio.wait_for(await ws.ping(b"ping"), 30)
         await ws.send(iter(["in ", "frag", "ments"]))
         assert await ws.recv() == "in fragments"
         await ws.close(4001, "tsch\u00fc\u00df")
@@ -150,11 +152,11 @@ local function check_client(command, script, deflate)
   local said, ended
   beside(function(start)
     local server, url, became = echo_server{
-      protocols = {"echo"}, heartbeat = 0.05, deflate = deflate,
+      protocols = {"echo"}, heartbeat = 0.05, heartbeat_timeout = WAIT, deflate = deflate,
     }
     ended = became
     said = start(command, script:gsub("URL", url), url)()
-    server:stop(1)
+    server:stop(WAIT)
   end)
   assert.equal(expected_of_client(), (said:gsub("%(node:.-\n%(Use.-\n", "")))
   assert.equal("4001 tschüß", ended.code .. " " .. ended.reason)
@@ -249,7 +251,7 @@ async def handler(ws):
         await ws.recv()
         await ws.close(4002, "enough")
     elif ws.path == "/ping":
-        await asyncio.wait_for(await ws.ping(b"are you there"), 5)
+        await asyncio.wait_for(await ws.ping(b"are you there"), 30)
         await ws.send("pong are you there")
         await ws.wait_closed()
     elif ws.path == "/quit":
@@ -274,19 +276,19 @@ asyncio.run(main())
 
 local function speak(url, deflate)
   local ws = assert(websocket.connect(url .. "/echo",
-    {protocols = {"other", "echo"}, deflate = deflate, timeout = 10}))
+    {protocols = {"other", "echo"}, deflate = deflate, timeout = WAIT, close_timeout = WAIT}))
   assert.equal("echo", ws.protocol)
   assert.equal(deflate ~= nil, ws.deflate)
   for i, size in ipairs(SIZES) do
     local data = i % 2 == 0 and ("ä"):rep(math.floor(size / 2)) or string.char(i):rep(size)
     local kind = i % 2 == 0 and "text" or "binary"
     assert.is_true(ws:send(data, kind))
-    local got, got_kind = ws:recv(10)
+    local got, got_kind = ws:recv(WAIT)
     assert.is_true(got == data and got_kind == kind, size .. " " .. tostring(got_kind))
   end
   ws:ping "x"
   ws:send "behind the pong"
-  assert.equal("behind the pong", ws:recv(10))
+  assert.equal("behind the pong", ws:recv(WAIT))
   assert.equal(1, ws:stats().pongs_in)
   assert.equal(deflate ~= nil, ws:stats().bytes_out < 100000)
   ws:close(4003, "done")
@@ -302,12 +304,12 @@ local function check_server(command, script, deflate)
     local ws = assert(websocket.connect(url .. "/close", {deflate = deflate}))
     assert.is_nil(ws.protocol)
     ws:send "go"
-    assert.equal("ECLOSED", select(3, ws:recv(10)))
+    assert.equal("ECLOSED", select(3, ws:recv(WAIT)))
     assert.equal("4002 enough", ws.close_code .. " " .. ws.close_reason)
     ws:close()
 
     ws = assert(websocket.connect(url .. "/ping", {deflate = deflate}))
-    assert.equal("pong are you there", ws:recv(10))
+    assert.equal("pong are you there", ws:recv(WAIT))
     assert.equal(1, ws:stats().pings_in)
     assert.equal("ETIMEDOUT", select(3, ws:recv(0.02)))
     ws:close()
@@ -315,7 +317,7 @@ local function check_server(command, script, deflate)
     local refused = H.pack(websocket.connect(url .. "/refuse"))
     assert.same({n = 4, nil, "EREFUSED: the server answered 401", "EREFUSED", 401}, refused)
     assert.equal(302, select(4, websocket.connect(url .. "/moved")))
-    websocket.connect(url .. "/quit", {timeout = 5})
+    websocket.connect(url .. "/quit", {timeout = WAIT})
   end)
 end
 
@@ -381,21 +383,17 @@ describe("examples/chat.lua", function()
       local script = folder .. "/chat.lua"
       write_file(script, ("package.path, package.cpath, arg = %q, %q, {%q, 2}\n" ..
         "dofile 'examples/chat.lua'"):format(package.path, package.cpath, addr))
-      local pid = output_of(("timeout -s KILL 60 %s %s >/dev/null 2>&1 & echo $!"):format(
+      local pid = output_of(("timeout -s KILL 150 %s %s >/dev/null 2>&1 & echo $!"):format(
         H.interpreter(), script)):match "%d+"
-      local page
-      for _ = 1, 200 do
-        local res = http.get("http://" .. addr .. "/", {timeout = 5})
-        page = res and res:read_all()
-        if page then break end
-        rl.sleep(0.05)
-      end
-      assert.is_truthy(page, "the example does not answer")
+      local page = H.eventually("an answer of the example", function()
+        local res = http.get("http://" .. addr .. "/", {timeout = WAIT})
+        return res and res:read_all()
+      end)
       local done = rl.chan(10)
       local server = serve_page(page, addr, done)
       dom = start(CHROMIUM:format(folder .. "/profile", "http://" .. server:addr() .. "/") .. "; :",
         "")()
-      seen = done:recv(1)
+      seen = done:recv(WAIT)
       os.execute("kill " .. pid)
       server:stop(1)
     end)

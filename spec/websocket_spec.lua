@@ -7,6 +7,8 @@ local rl = require "ringlet"
 local websocket = require "ringlet.websocket"
 local wire = require "spec.ws_wire"
 
+local WAIT = 30 -- for what hangs
+
 -- What a server answers to a request: the head of the answer.
 local function answer_to(request, opts)
   local results
@@ -17,7 +19,7 @@ local function answer_to(request, opts)
   conn:write(request)
   local head = conn:read_until "\r\n\r\n"
   conn:close()
-  server:stop(1)
+  server:stop(WAIT)
   return head .. "\r\n", results
 end
 
@@ -31,7 +33,7 @@ H.both("a server's handshake", function(it)
     assert.is_nil(head:find "Sec%-WebSocket%-Protocol")
     assert.is_nil(head:find "Content%-Length")
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
   end)
 
   it("takes names in any case, and lists", function()
@@ -96,7 +98,7 @@ H.both("a server's handshake", function(it)
       local protocol = ws.protocol
       assert.equal(tostring(protocol), ws:recv())
       ws:close()
-      server:stop(1)
+      server:stop(WAIT)
       return protocol
     end
     assert.equal("b", agreed({"a", "b", "c"}, {"x", "b", "a"}))
@@ -129,7 +131,7 @@ H.both("a server's handshake", function(it)
     conn:close()
     conn = wire.raw_client(server)
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
     assert.same({"EALREADY", "EALREADY", "EALREADY"}, codes)
   end)
 
@@ -140,15 +142,15 @@ H.both("a server's handshake", function(it)
       local watcher = rl.go(function() results:send(tostring(gone:wait())) end)
       local ws = req:websocket()
       results:send((ws:recv()))
-      watcher:join(1)
+      watcher:join(WAIT)
     end))
     local conn = wire.raw_client(server)
     conn:write(wire.frame(1, "still here"))
-    assert.equal("still here", results:recv(1))
+    assert.equal("still here", results:recv(WAIT))
     assert.equal(0, #results)
     conn:close()
-    assert.equal("true", results:recv(1))
-    server:stop(1)
+    assert.equal("true", results:recv(WAIT))
+    server:stop(WAIT)
   end)
 
   it("checks its options", function()
@@ -167,7 +169,7 @@ H.both("a server's handshake", function(it)
     conn:write(wire.request())
     assert.equal("HTTP/1.1 200 OK", conn:read_line())
     conn:close()
-    server:stop(1)
+    server:stop(WAIT)
     assert.equal(9, #errors)
     assert.is_truthy(errors[1]:find "unknown option 'nonsense'", errors[1])
     assert.is_truthy(errors[2]:find "max_message", errors[2])
@@ -241,7 +243,7 @@ H.both("a client's handshake", function(it)
       if case[2] == "EREFUSED" then
         assert.equal(403, results[4])
       end
-      assert.equal("EOF", select(3, conn:read(1)))
+      assert.equal("EOF", select(3, conn:read(WAIT)))
       conn:close()
     end)
   end
@@ -275,7 +277,7 @@ H.both("a client's handshake", function(it)
     conn:read_until "\r\n\r\n"
     task:cancel()
     assert.is_false((task:join()))
-    assert.equal("EOF", select(3, conn:read(1)))
+    assert.equal("EOF", select(3, conn:read(WAIT)))
     conn:close()
     listener:close()
   end)
