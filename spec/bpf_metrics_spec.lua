@@ -383,7 +383,7 @@ block("the run queue", function(it)
       -- The kernel's own clock of a CPU stands still while that wakes up, for some 10 us each time.
       assert.is_true(sum <= 1.1 * expected + 0.002 + n * 4e-5 and sum >= 0.5 * expected - 0.002,
         ("%g s, not %g"):format(sum, expected))
-      assert.is_true(delay_now > delay)
+      assert.is_true(delay_now >= delay) -- the same if that clock never moved meanwhile
       local least, most = 0, 0
       for _, bucket in ipairs(now:buckets()) do
         least, most = least + bucket.from * bucket.count, most + bucket.to * bucket.count
