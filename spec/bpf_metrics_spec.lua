@@ -98,25 +98,32 @@ describe("bpf.metrics", function()
   end)
 end)
 
-block("bpf.metrics", function(it)
-  it("needs two capabilities, not root", function()
-    if B.lacks "command:setpriv" then
-      return
-    end
-    local text = B.run([[
+-- A program that connects once, and prints this of `of`, its counts or a part of them, when a wait
+-- of its thread was among them.
+local function counting(part, prints)
+  return ([[
       local rl, bpf = require "ringlet", require "ringlet.bpf"
       local net = require "ringlet.net"
       rl.run(function()
         local m = assert(bpf.metrics {"tcp_connect", "runqlat"})
         net.connect "127.0.0.1:1"
-        local reading
+        local of
         for _ = 1, 3000 do
           rl.sleep(0.01)
-          reading = m:read()
-          if reading.runqueue.count > 0 then break end
+          of = m:read()%s
+          if of.runqueue.count > 0 then break end
         end
-        print(reading.connects, reading.runqueue.count > 0, m:close())
-      end, {on_overrun = type})]], B.as_nobody("bpf", "perfmon"))
+        print(%s)
+      end, {on_overrun = type})]]):format(part, prints)
+end
+
+block("bpf.metrics", function(it)
+  it("needs two capabilities, not root", function()
+    if B.lacks "command:setpriv" then
+      return
+    end
+    local text = B.run(counting("", "of.connects, of.runqueue.count > 0, m:close()"),
+      B.as_nobody("bpf", "perfmon"))
     assert.equal("1\ttrue\ttrue\n", text)
   end)
 
@@ -126,21 +133,8 @@ block("bpf.metrics", function(it)
       busted.pending "no namespace of processes can be made"
       return
     end
-    local text = B.run([[
-      local rl, bpf = require "ringlet", require "ringlet.bpf"
-      local net = require "ringlet.net"
-      rl.run(function()
-        local m = assert(bpf.metrics {"tcp_connect", "runqlat"})
-        net.connect "127.0.0.1:1"
-        local reading
-        for _ = 1, 3000 do
-          rl.sleep(0.01)
-          reading = m:read()
-          if reading.shards[1].runqueue.count > 0 then break end
-        end
-        print(require "ringlet.core".pid(), reading.shards[1].connects,
-          reading.shards[1].runqueue.count > 0)
-      end, {on_overrun = type})]], enter)
+    local text = B.run(counting(".shards[1]",
+      'require "ringlet.core".pid(), of.connects, of.runqueue.count > 0'), enter)
     assert.equal("1\t1\ttrue\n", text)
   end)
 
